@@ -1,0 +1,16 @@
+// Command netsetgo gives a container's network namespace a working network, once,
+// and exits. This package is the edge of the process: arguments, the OCI state on
+// standard input, output and exit status, and the one place where the parts are
+// put together. It holds no network logic.
+package main
+
+import (
+	"os"
+	"runtime"
+)
+
+func main() {
+	// Namespaces belong to threads: without this, under load, a wrong one is configured.
+	runtime.LockOSThread()
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

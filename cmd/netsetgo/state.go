@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxState bounds what is read from a runtime; states are a few hundred bytes and
+// annotations.
+const maxState = 512 << 10
+
+// errTerminal is of a command line without a target, typed by somebody.
+var errTerminal = errors.New("no target is named")
+
+// state is the OCI state that a runtime writes to the standard input of its hooks
+// (runtime-spec, runtime.md, State). Runtimes differ: crun calls its version
+// "1.0", and the container "created" at prestart.
+type state struct{ specs.State }
+
+func readState(stdin io.Reader) (state, error) {
+	var s state
+	if isTerminal(stdin) {
+		return s, errTerminal
+	}
+	text, err := io.ReadAll(io.LimitReader(stdin, maxState+1))
+	switch {
+	case err != nil:
+		return s, fmt.Errorf("reading the container's state from standard input: %w", err)
+	case len(text) == 0:
+		return s, errors.New("reading the container's state from standard input: it is empty; " +
+			"name a container by -pid or -netns, or call netsetgo as a hook")
+	case len(text) > maxState:
+		return s, fmt.Errorf("reading the container's state from standard input: it is longer than %d bytes", maxState)
+	}
+	if err := json.Unmarshal(text, &s.State); err != nil {
+		return s, fmt.Errorf("reading the container's state from standard input: it isn't an OCI state: %w", err)
+	}
+	return s, nil
+}
+
+func (s state) stopped() bool { return s.Status == specs.StateStopped }
+
+// verb is what the state asks for, unless a verb was given.
+func (s state) verb(given string) (string, error) {
+	verb := given
+	switch s.Status {
+	case specs.StateCreating, specs.StateCreated, specs.StateRunning:
+		if verb == "" {
+			verb = "up"
+		}
+	case specs.StateStopped:
+		if verb == "" {
+			verb = "down"
+		}
+	default:
+		return "", fmt.Errorf("reading the container's state: its status is %q; creating, created, running and stopped are known", s.Status)
+	}
+	if s.Pid < 0 {
+		return "", fmt.Errorf("reading the container's state: its pid is %d", s.Pid)
+	}
+	if verb == "up" && s.Pid <= 1 {
+		return "", fmt.Errorf("connecting container %q: its state has pid %d, as that of a createContainer hook, "+
+			"which runs inside the container; call netsetgo at prestart or createRuntime", s.ID, s.Pid)
+	}
+	if verb == "down" && s.ID == "" {
+		return "", errors.New("disconnecting a container: its state has no id")
+	}
+	return verb, nil
+}

@@ -1,0 +1,174 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// Container configures the peer that Host put into the container, and then
+// writes the owner on the host end. It holds no state of its own.
+type Container struct{ kernel Kernel }
+
+var _ netsetgo.Transactor = (*Container)(nil)
+
+// NewContainerConfigurer returns the container's side.
+func NewContainerConfigurer(kernel Kernel) *Container { return &Container{kernel} }
+
+// Apply implements netsetgo.Configurer.
+func (c *Container) Apply(netConfig netsetgo.NetworkConfig, pid int) error {
+	return apply(c, netConfig, pid)
+}
+
+// Begin implements netsetgo.Transactor.
+func (c *Container) Begin(netConfig netsetgo.NetworkConfig, pid int) (netsetgo.Transaction, error) {
+	r, err := start(c.kernel, netConfig, pid)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.attachContainer(); err != nil {
+		return nil, errors.Join(err, r.Rollback())
+	}
+	return r, nil
+}
+
+// loopback is the index of lo in every namespace (LOOPBACK_IFINDEX,
+// net/net_namespace.h).
+const loopback = 1
+
+// attachContainer is the container's side of `up`.
+func (r *run) attachContainer() error {
+	name := r.config.ContainerInterface
+	peer, err := r.container.Link(Which{Name: name})
+	if err != nil {
+		return fmt.Errorf("looking for %s in the container: %w", name, err)
+	}
+	host, err := r.hostEnd(peer)
+	if err != nil {
+		return fmt.Errorf("looking for the host end of %s: %w", name, err)
+	}
+	owner := lease.ReadOwner(host.Altnames)
+	if owner.Complete() {
+		return nil // Host has compared it
+	}
+	if !owner.Address.IsValid() || r.config.ContainerIP != nil && owner.Address != r.config.ContainerAddr() {
+		return fmt.Errorf("reading the lease of %s from host link %s: it isn't there, or of another address; run the host's side first", name, host.Name)
+	}
+	if err := r.checkDefaultRoute(); err != nil {
+		return err
+	}
+	steps, err := r.containerSteps(peer, owner.Address)
+	if err != nil {
+		return err
+	}
+	if err := r.do(r.container, steps...); err != nil {
+		return fmt.Errorf("configuring %s in the container: %w", name, err)
+	}
+	return r.own(host, peer)
+}
+
+// checkDefaultRoute refuses to add a second default route, whatever its metric:
+// one of the two would take the other's traffic.
+func (r *run) checkDefaultRoute() error {
+	if r.config.DefaultRoute != netsetgo.Yes {
+		return nil
+	}
+	routes, err := r.container.Routes()
+	if err != nil {
+		return fmt.Errorf("reading the routes of the container: %w", err)
+	}
+	for _, route := range routes {
+		if route.Destination.Bits() == 0 {
+			return errors.New("adding a default route to the container: there is one already; use -defaultRoute=false")
+		}
+	}
+	return nil
+}
+
+// containerSteps are all changes inside the container, by index: its processes
+// can give any name to any link.
+func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
+	var steps []step
+	lo, err := r.container.Link(Which{Index: loopback})
+	if err != nil {
+		return nil, fmt.Errorf("looking at lo in the container: %w", err)
+	}
+	if !lo.Up {
+		before, err := r.container.Addresses(loopback)
+		if err != nil {
+			return nil, fmt.Errorf("reading the addresses of lo in the container: %w", err)
+		}
+		steps = append(steps, step{SetUp{loopback, true}, r.undoLoopback(before)})
+	}
+	steps = append(steps, step{change: SilenceIPv6{peer.Index}})
+	mac := r.config.MAC
+	if mac == nil {
+		mac = lease.ContainerMAC(addr)
+	}
+	if !slices.Equal(mac, peer.MAC) {
+		steps = append(steps, step{change: SetMAC{peer.Index, mac}})
+	}
+	address := AddAddress{peer.Index, netip.PrefixFrom(addr, r.config.Gateway().Bits())}
+	steps = append(steps,
+		step{SetUp{peer.Index, true}, reverse(r.container, SetUp{peer.Index, false})},
+		step{address, reverse(r.container, DeleteAddress(address))},
+	)
+	for _, each := range r.config.AllRoutes() {
+		route := Route{Route: each, Link: peer.Index}
+		steps = append(steps, step{AddRoute{route}, reverse(r.container, DeleteRoute{route})})
+	}
+	return steps, nil
+}
+
+// undoLoopback takes lo down, and away the addresses that the kernel gave it when
+// it came up.
+func (r *run) undoLoopback(before []netip.Prefix) func() error {
+	return func() error {
+		after, err := r.container.Addresses(loopback)
+		if err != nil {
+			return err
+		}
+		changes := []Change{SetUp{loopback, false}}
+		for _, address := range after {
+			if !slices.Contains(before, address) {
+				changes = append(changes, DeleteAddress{loopback, address})
+			}
+		}
+		return reverse(r.container, changes...)()
+	}
+}
+
+// errSwapped is of a container that put a link of its own in the place of ours.
+var errSwapped = errors.New("the container removed or replaced its interface meanwhile")
+
+// own makes sure that what was configured is our peer still, and writes the
+// names of the owner, the last of which says that the attachment is complete.
+func (r *run) own(host, peer Link) error {
+	name := r.config.ContainerInterface
+	// To be asked about also settles a link's carrier, which the kernel otherwise
+	// does later: up to then packets are lost. So too the bridge's, for its first port.
+	for _, index := range []int{host.Index, host.Master} {
+		link, err := r.host.Link(Which{Index: index})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("looking at the host end of %s: %w", name, err)
+		}
+		if err != nil || index == host.Index && (link.Peer != peer.Index || link.PeerNamespace != host.PeerNamespace) {
+			return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
+		}
+	}
+	if r.config.ID != "" {
+		doing := fmt.Sprintf("connecting container %q by %s", r.config.ID, name)
+		if err := r.claim(host.Index, lease.IDName(name, r.config.ID), doing); err != nil {
+			return err
+		}
+	}
+	err := r.do(r.host, step{change: AddAltname{host.Index, lease.NamespaceName(name, r.inode)}})
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
+	}
+	return err
+}

@@ -1,0 +1,123 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// errForeign is of a container interface that netsetgo didn't make.
+var errForeign = errors.New("a network interface of that name is there already, and isn't netsetgo's; " +
+	"remove it, or choose another -containerInterface")
+
+// byOwner finds the host end of the container's finished attachment by the name
+// of its namespace, in one message: ErrNotFound where there is none.
+func (r *run) byOwner() (Link, error) {
+	return r.host.Link(Which{Altname: lease.NamespaceName(r.config.ContainerInterface, r.inode)})
+}
+
+// hostEnd finds the host end behind an interface of the container, which is not
+// believed: a host end is of our group, and its peer is that very interface in
+// that very namespace. Otherwise errForeign.
+func (r *run) hostEnd(peer Link) (Link, error) {
+	if peer.Name != r.config.ContainerInterface || peer.Peer == 0 {
+		return Link{}, errForeign
+	}
+	host, err := r.host.Link(Which{Index: peer.Peer})
+	if errors.Is(err, ErrNotFound) {
+		return Link{}, errForeign
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	if host.Group != lease.Group || host.Kind != "veth" || host.Peer != peer.Index {
+		return Link{}, errForeign
+	}
+	ours, err := r.peerIsHere(host)
+	if err == nil && !ours {
+		err = errForeign
+	}
+	return host, err
+}
+
+// peerIsHere says whether the peer of a host end is in the container's namespace.
+func (r *run) peerIsHere(host Link) (bool, error) {
+	id, err := r.host.NamespaceID(r.namespace)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // no link of this host has its peer there
+	}
+	return err == nil && id == host.PeerNamespace, err
+}
+
+// dying says whether a host end is about to vanish with the container at its
+// other end, whose namespace has no user any more.
+func (r *run) dying(host Link) (bool, error) {
+	switch host.PeerNamespace {
+	case NoNamespace:
+		return true, nil
+	case SameNamespace:
+		return false, nil
+	}
+	_, err := r.host.Link(Which{Index: host.Peer, In: &host.PeerNamespace})
+	if errors.Is(err, ErrNoNamespace) {
+		return true, nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // gone in this moment, and the host end with it
+	}
+	return false, err
+}
+
+// inspect reads an attachment of the container back, from its host end.
+func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
+	owner := lease.ReadOwner(host.Altnames)
+	attachment := netsetgo.Attachment{
+		HostLink:           host.Name,
+		ContainerInterface: owner.ContainerInterface,
+		Sandbox:            r.namespace.Name(),
+		ID:                 owner.ID,
+		MTU:                host.MTU,
+	}
+	if err := r.inspectBridge(&attachment, host, owner); err != nil {
+		return attachment, err
+	}
+	peer, err := r.container.Link(Which{Index: host.Peer})
+	if err != nil {
+		return attachment, fmt.Errorf("looking at %s in the container: %w", owner.ContainerInterface, err)
+	}
+	attachment.MAC, attachment.MTU = peer.MAC, peer.MTU
+	routes, err := r.container.Routes()
+	if err != nil {
+		return attachment, fmt.Errorf("reading the routes of the container: %w", err)
+	}
+	for _, route := range routes {
+		if route.Link == peer.Index && route.Gateway.IsValid() {
+			attachment.Routes = append(attachment.Routes, route.Route)
+		}
+	}
+	return attachment, nil
+}
+
+func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner lease.Owner) error {
+	if host.Master == 0 {
+		return nil
+	}
+	bridge, err := r.host.Link(Which{Index: host.Master})
+	if err != nil {
+		return fmt.Errorf("looking at the bridge of %s: %w", host.Name, err)
+	}
+	attachment.BridgeName = bridge.Name
+	attachment.BridgeAddresses, err = r.host.Addresses(bridge.Index)
+	if err != nil {
+		return fmt.Errorf("reading the addresses of bridge %s: %w", bridge.Name, err)
+	}
+	for _, prefix := range attachment.BridgeAddresses {
+		if prefix.Contains(owner.Address) {
+			attachment.Gateway = prefix
+		}
+	}
+	attachment.Address = owner.Address
+	return nil
+}

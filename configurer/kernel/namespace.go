@@ -1,0 +1,146 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// System is the kernel that this process runs on.
+type System struct{}
+
+var _ configurer.Kernel = System{}
+
+// Names of the kernel's that golang.org/x/sys doesn't have.
+const (
+	pidfdGetNetNamespace = 0xff04 // PIDFD_GET_NET_NAMESPACE, linux/pidfd.h
+	nsGetType            = 0xb703 // NS_GET_NSTYPE, linux/nsfs.h
+)
+
+// namedNamespaces is where `ip netns` keeps its namespaces.
+const namedNamespaces = "/run/netns/"
+
+// Pin implements configurer.Kernel. The pidfd holds on to the process, so that
+// the namespace can't be that of another which took the pid over.
+func (System) Pin(pid int) (*os.File, error) {
+	fail := func(err error) (*os.File, error) {
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w that still runs", configurer.ErrNoProcess)
+		}
+		return nil, fmt.Errorf("opening the network namespace of process %d: %w", pid, err)
+	}
+	if pid <= 0 {
+		return fail(errors.New("a pid is a number above 0"))
+	}
+	process, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return fail(errors.New("this is the number of a thread, not of a process"))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unix.Close(process) }()
+
+	// The kernel tells directly from 6.11 on; before, it doesn't know the question.
+	fd, err := unix.IoctlRetInt(process, pidfdGetNetNamespace)
+	if err == nil {
+		unix.CloseOnExec(fd)
+		return os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d/ns/net", pid)), nil
+	}
+	if !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
+		return fail(err)
+	}
+	namespace, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return fail(err)
+	}
+	// Still running after the file was open: so the file is of this process.
+	if err := unix.PidfdSendSignal(process, 0, nil, 0); err != nil {
+		return fail(errors.Join(err, namespace.Close()))
+	}
+	return namespace, nil
+}
+
+// OpenNamespace opens a namespace of `ip netns` by its name, or any namespace
+// file by its path; what has a slash is a path.
+func OpenNamespace(nameOrPath string) (*os.File, error) {
+	path := nameOrPath
+	if !strings.Contains(path, "/") {
+		path = namedNamespaces + path
+	}
+	namespace, err := openNamespace(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: there is no %s", configurer.ErrNoNamespace, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening network namespace %q: %w", nameOrPath, err)
+	}
+	return namespace, nil
+}
+
+// openNamespace opens a file and makes sure that it is a network namespace. It
+// doesn't wait, should it be a pipe.
+func openNamespace(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := unix.IoctlRetInt(fd, nsGetType)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		return nil, errors.Join(errors.New("this file isn't a network namespace"), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// errOwnNamespace keeps `-pid 1` from rewiring the host.
+var errOwnNamespace = errors.New("connecting to the container's network namespace: it is netsetgo's own, that of the host; " +
+	"name a process or namespace of a container")
+
+// Connect implements configurer.Kernel. The socket is opened by the calling
+// thread, which goes into the container's namespace and comes back. Should it not
+// come back, it stays locked to its goroutine, and the error says so: nothing but
+// that goroutine ever runs in the wrong namespace.
+func (System) Connect(container *os.File) (configurer.Conn, error) {
+	if container == nil {
+		return open()
+	}
+	runtime.LockOSThread()
+	own, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("opening netsetgo's own network namespace: %w", err)
+	}
+	defer func() { _ = own.Close() }()
+	if own.Equal(netns.NsHandle(container.Fd())) {
+		runtime.UnlockOSThread()
+		return nil, errOwnNamespace
+	}
+	if err := netns.Set(netns.NsHandle(container.Fd())); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("entering the container's network namespace: %w", err)
+	}
+	conn, err := open()
+	if back := netns.Set(own); back != nil {
+		if err == nil {
+			err = conn.Close()
+		}
+		return nil, errors.Join(fmt.Errorf("coming back from the container's network namespace: %w", back), err)
+	}
+	runtime.UnlockOSThread()
+	return conn, err
+}
+
+// Inode implements configurer.Kernel.
+func (System) Inode(namespace *os.File) (uint64, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(namespace.Fd()), &stat); err != nil {
+		return 0, fmt.Errorf("looking at network namespace %s: %w", namespace.Name(), err)
+	}
+	return stat.Ino, nil
+}

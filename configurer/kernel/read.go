@@ -1,0 +1,296 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Names of the kernel's that golang.org/x/sys doesn't have.
+const (
+	extMaskSkipStats = 1 << 3  // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
+	flagFIBMatch     = 0x2000  // RTM_F_FIB_MATCH, linux/rtnetlink.h
+	flagLowerUp      = 1 << 16 // IFF_LOWER_UP, linux/if.h
+	attrType         = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+)
+
+// errShort is of an answer that ends before its header does.
+var errShort = fmt.Errorf("reading the kernel's answer: %w", io.ErrUnexpectedEOF)
+
+// Link implements configurer.Reader.
+func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(which.Index)
+	request.AddData(header)
+	switch {
+	case which.Index != 0:
+	case which.Altname != "":
+		request.AddData(nl.NewRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(which.Altname)))
+	default:
+		request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(which.Name)))
+	}
+	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
+	if which.In != nil {
+		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(*which.In))))
+	}
+	messages, err := c.ask(request)
+	if which.In != nil && errors.Is(err, unix.EINVAL) {
+		// The kernel hands out no namespace whose last user is gone.
+		return configurer.Link{}, fmt.Errorf("%w: %w", configurer.ErrNoNamespace, err)
+	}
+	if err != nil {
+		return configurer.Link{}, err
+	}
+	return parseLink(messages[0])
+}
+
+// Bridges implements configurer.Reader.
+func (c *conn) Bridges() ([]configurer.Link, error) {
+	kind := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	kind.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	return c.links(kind)
+}
+
+// Ports implements configurer.Reader.
+func (c *conn) Ports(bridge int) ([]configurer.Link, error) {
+	return c.links(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(bridge))))
+}
+
+// links dumps the links that a filter lets through.
+func (c *conn) links(filter *nl.RtAttr) ([]configurer.Link, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	request.AddData(filter)
+	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
+	messages, err := c.ask(request)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]configurer.Link, 0, len(messages))
+	for _, message := range messages {
+		link, err := parseLink(message)
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, link)
+	}
+	return links, nil
+}
+
+// Addresses implements configurer.Reader.
+func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+	header := nl.NewIfAddrmsg(unix.AF_INET)
+	header.Index = uint32(link)
+	request.AddData(header)
+	messages, err := c.ask(request)
+	if err != nil {
+		return nil, err
+	}
+	var addresses []netip.Prefix
+	for _, message := range messages {
+		if len(message) < unix.SizeofIfAddrmsg {
+			return nil, errShort
+		}
+		attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfAddrmsg:])
+		if err != nil {
+			return nil, fmt.Errorf("reading an address: %w", err)
+		}
+		for _, attr := range attrs {
+			if addr, ok := netip.AddrFromSlice(attr.Value); ok && attr.Attr.Type == unix.IFA_LOCAL {
+				addresses = append(addresses, netip.PrefixFrom(addr, int(message[1])))
+			}
+		}
+	}
+	return addresses, nil
+}
+
+// Routes implements configurer.Reader.
+func (c *conn) Routes() ([]configurer.Route, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN}})
+	messages, err := c.ask(request)
+	if errors.Is(err, configurer.ErrNotFound) {
+		return nil, nil // no table yet: no route was ever made here
+	}
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]configurer.Route, 0, len(messages))
+	for _, message := range messages {
+		route, err := parseRoute(message)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, route)
+	}
+	return routes, nil
+}
+
+// nobody is of the block that nobody has addresses of (240.0.0.0/4, RFC 1112
+// section 4), so that its route is the default route. Asking sends no packet.
+var nobody = netip.AddrFrom4([4]byte{240, 0, 0, 1})
+
+// DefaultDevice implements configurer.Reader.
+func (c *conn) DefaultDevice() (int, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: 32, Flags: flagFIBMatch}})
+	destination := nobody.As4()
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination[:]))
+	messages, err := c.ask(request)
+	// What a route of type unreachable, blackhole or prohibit answers as well.
+	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
+		if errors.Is(err, none) {
+			return 0, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	route, err := parseRoute(messages[0])
+	if err != nil {
+		return 0, err
+	}
+	// Half of all addresses is a default route too, as VPNs write it.
+	if route.Destination.Bits() > 1 || route.Link == 0 {
+		return 0, configurer.ErrNotFound
+	}
+	return route.Link, nil
+}
+
+// NamespaceID implements configurer.Reader.
+func (c *conn) NamespaceID(namespace *os.File) (int, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
+	request.AddData(anyFamily{})
+	request.AddData(nl.NewRtAttr(unix.NETNSA_FD, nl.Uint32Attr(uint32(namespace.Fd()))))
+	messages, err := c.ask(request)
+	if err != nil {
+		return 0, err
+	}
+	if len(messages[0]) < (anyFamily{}).Len() {
+		return 0, errShort
+	}
+	attrs, err := nl.ParseRouteAttr(messages[0][(anyFamily{}).Len():])
+	if err != nil {
+		return 0, fmt.Errorf("reading a namespace's number: %w", err)
+	}
+	for _, attr := range attrs {
+		if id := int(int32(number(attr.Value))); attr.Attr.Type == unix.NETNSA_NSID && id != configurer.NoNamespace {
+			return id, nil
+		}
+	}
+	return 0, configurer.ErrNotFound
+}
+
+// anyFamily is struct rtgenmsg (linux/rtnetlink.h): the family, and padding.
+type anyFamily struct{}
+
+func (anyFamily) Len() int          { return unix.NLMSG_ALIGNTO }
+func (anyFamily) Serialize() []byte { return make([]byte, unix.NLMSG_ALIGNTO) }
+
+func parseLink(message []byte) (configurer.Link, error) {
+	if len(message) < unix.SizeofIfInfomsg {
+		return configurer.Link{}, errShort
+	}
+	attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return configurer.Link{}, fmt.Errorf("reading a link: %w", err)
+	}
+	header := nl.DeserializeIfInfomsg(message)
+	link := configurer.Link{
+		Index:         int(header.Index),
+		Up:            header.Flags&unix.IFF_UP != 0,
+		Carrier:       header.Flags&flagLowerUp != 0,
+		PeerNamespace: configurer.SameNamespace,
+	}
+	for _, attr := range attrs {
+		switch attr.Attr.Type & attrType {
+		case unix.IFLA_IFNAME:
+			link.Name = unix.ByteSliceToString(attr.Value)
+		case unix.IFLA_MTU:
+			link.MTU = int(number(attr.Value))
+		case unix.IFLA_ADDRESS:
+			link.MAC = attr.Value
+		case unix.IFLA_MASTER:
+			link.Master = int(number(attr.Value))
+		case unix.IFLA_GROUP:
+			link.Group = number(attr.Value)
+		case unix.IFLA_IFALIAS:
+			link.Alias = unix.ByteSliceToString(attr.Value)
+		case unix.IFLA_LINK:
+			link.Peer = int(number(attr.Value))
+		case unix.IFLA_LINK_NETNSID:
+			link.PeerNamespace = int(int32(number(attr.Value)))
+		case unix.IFLA_PROP_LIST:
+			link.Altnames = texts(attr.Value, unix.IFLA_ALT_IFNAME)
+		case unix.IFLA_LINKINFO:
+			for _, kind := range texts(attr.Value, nl.IFLA_INFO_KIND) {
+				link.Kind = kind
+			}
+		}
+	}
+	return link, nil
+}
+
+// texts returns the attributes of one type in a nest, as text.
+func texts(nest []byte, kind uint16) []string {
+	attrs, err := nl.ParseRouteAttr(nest)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, attr := range attrs {
+		if attr.Attr.Type == kind {
+			found = append(found, unix.ByteSliceToString(attr.Value))
+		}
+	}
+	return found
+}
+
+func parseRoute(message []byte) (configurer.Route, error) {
+	if len(message) < unix.SizeofRtMsg {
+		return configurer.Route{}, errShort
+	}
+	attrs, err := nl.ParseRouteAttr(message[unix.SizeofRtMsg:])
+	if err != nil {
+		return configurer.Route{}, fmt.Errorf("reading a route: %w", err)
+	}
+	destination := netip.IPv4Unspecified()
+	route := configurer.Route{Route: netsetgo.Route{}}
+	for _, attr := range attrs {
+		switch attr.Attr.Type {
+		case unix.RTA_DST:
+			destination, _ = netip.AddrFromSlice(attr.Value)
+		case unix.RTA_GATEWAY:
+			route.Gateway, _ = netip.AddrFromSlice(attr.Value)
+		case unix.RTA_PRIORITY:
+			route.Metric = int(number(attr.Value))
+		case unix.RTA_OIF:
+			route.Link = int(number(attr.Value))
+		case unix.RTA_MULTIPATH:
+			// The first of several ways: struct rtnexthop, linux/rtnetlink.h.
+			if len(attr.Value) >= unix.SizeofRtNexthop {
+				route.Link = int(number(attr.Value[4:]))
+			}
+		}
+	}
+	route.Destination = netip.PrefixFrom(destination, int(message[1]))
+	return route, nil
+}
+
+// number reads a 32-bit attribute; what is shorter is 0.
+func number(value []byte) uint32 {
+	if len(value) < 4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(value)
+}

@@ -1,0 +1,216 @@
+// Package lease knows how netsetgo remembers: the names that its links carry, the
+// note on its bridges, and which address is tried next. It is plain text and
+// numbers, and never asks the kernel.
+package lease
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/netsetgo/netsetgo"
+)
+
+// Group is the group of every link that netsetgo made ("nsg" in ASCII; `ip link`
+// prints 7238503). It is set in the message that creates the link, so that
+// wherever a run was killed, no link of ours is without it.
+const Group = 0x6e7367
+
+// Tries is how many addresses are tried at most. A bridge has 1,023 ports
+// (BR_MAX_PORTS, net/bridge/br_private.h), so that one of 1,024 is free.
+const Tries = 1024
+
+// maxAltname is ALTIFNAMSIZ less its NUL, linux/if.h.
+const maxAltname = 127
+
+const (
+	addressMark   = "netsetgo:a:"
+	namespaceMark = "netsetgo:n:"
+	idMark        = "netsetgo:c:"
+)
+
+// AddressName is the name that leases an address of a bridge.
+func AddressName(bridge string, addr netip.Addr) string {
+	return addressMark + bridge + ":" + addr.String()
+}
+
+// NamespaceName is the name that says whose attachment a link is, by the
+// container interface and the inode of the namespace.
+func NamespaceName(containerInterface string, inode uint64) string {
+	return namespaceMark + containerInterface + ":" + strconv.FormatUint(inode, 10)
+}
+
+// IDName is the name that says it by the container's id. An id that doesn't fit
+// is cut, hashed, and ends in '~'; so is one that ends in '~' of itself, so that
+// no two ids share a name.
+func IDName(containerInterface, id string) string {
+	name := idMark + containerInterface + ":" + id
+	if len(name) <= maxAltname && !strings.HasSuffix(id, "~") {
+		return name
+	}
+	sum := sha256.Sum256([]byte(id))
+	tail := "-" + hex.EncodeToString(sum[:16]) + "~"
+	if most := maxAltname - len(tail); len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "")
+	}
+	return name + tail
+}
+
+// Owner is what the names of a link say of it. The zero value says nothing.
+type Owner struct {
+	// Bridge and Address are of the lease.
+	Bridge  string
+	Address netip.Addr
+	// ContainerInterface and Inode are of the namespace's name: with it the
+	// attachment is complete.
+	ContainerInterface string
+	Inode              uint64
+	// ID is the container's, as far as its name shows it.
+	ID string
+}
+
+// Complete says that the run which made the link came to its end.
+func (o Owner) Complete() bool { return o.ContainerInterface != "" }
+
+// String names the owner as an error message does.
+func (o Owner) String() string {
+	switch {
+	case o.ID != "":
+		return fmt.Sprintf("container %q", o.ID)
+	case o.Complete():
+		return fmt.Sprintf("interface %q in network namespace %d", o.ContainerInterface, o.Inode)
+	}
+	return "an attachment that isn't finished"
+}
+
+// ReadOwner reads the names of a link. What isn't ours, or doesn't parse, says
+// nothing.
+func ReadOwner(altnames []string) Owner {
+	var owner Owner
+	for _, name := range altnames {
+		if rest, ok := strings.CutPrefix(name, addressMark); ok {
+			bridge, text, _ := strings.Cut(rest, ":")
+			if addr, err := netip.ParseAddr(text); err == nil {
+				owner.Bridge, owner.Address = bridge, addr
+			}
+		}
+		if rest, ok := strings.CutPrefix(name, namespaceMark); ok {
+			containerInterface, text, _ := strings.Cut(rest, ":")
+			if inode, err := strconv.ParseUint(text, 10, 64); err == nil {
+				owner.ContainerInterface, owner.Inode = containerInterface, inode
+			}
+		}
+		if rest, ok := strings.CutPrefix(name, idMark); ok {
+			_, owner.ID, _ = strings.Cut(rest, ":")
+		}
+	}
+	return owner
+}
+
+// noteMark begins the note (ifalias) on a bridge of ours.
+const noteMark = "netsetgo"
+
+// Note is what a bridge of ours remembers: hints, which cost look-ups when they
+// are lost or wrong, and never a lease. The zero value is that of a new bridge.
+type Note struct {
+	// Next is the address to be tried first; the zero Addr means the subnet's first.
+	Next netip.Addr
+	// Number is that of the next host end.
+	Number int
+}
+
+// ReadNote reads a bridge's note. An alias that somebody else wrote is not ok,
+// and stays as it is.
+func ReadNote(alias string) (note Note, ok bool) {
+	fields := strings.Fields(alias)
+	if len(fields) == 0 {
+		return Note{}, true
+	}
+	if fields[0] != noteMark {
+		return Note{}, false
+	}
+	for _, field := range fields[1:] {
+		key, value, _ := strings.Cut(field, "=")
+		switch key {
+		case "next":
+			note.Next, _ = netip.ParseAddr(value)
+		case "number":
+			if number, err := strconv.Atoi(value); err == nil && number >= 0 && number <= MaxNumber {
+				note.Number = number
+			}
+		}
+	}
+	return note, true
+}
+
+// String is the note as it stands in the alias.
+func (n Note) String() string {
+	text := noteMark
+	if n.Next.IsValid() {
+		text += " next=" + n.Next.String()
+	}
+	return text + " number=" + strconv.Itoa(n.Number)
+}
+
+// MaxNumber is the highest number of a host end: four digits, so that a prefix
+// may have 11 of a name's 15 bytes.
+const MaxNumber = 9999
+
+// Candidates yields the addresses to be tried, at most Tries: from next around
+// the subnet of gateway, without the gateway, the network's and the broadcast
+// address.
+func Candidates(gateway netip.Prefix, next netip.Addr) iter.Seq[netip.Addr] {
+	first := gateway.Masked().Addr().Next()
+	broadcast := netsetgo.Broadcast(gateway)
+	if !next.IsValid() || !gateway.Contains(next) || next == broadcast || next.Less(first) {
+		next = first
+	}
+	return func(yield func(netip.Addr) bool) {
+		addr := next
+		for range Tries {
+			if addr != gateway.Addr() && !yield(addr) {
+				return
+			}
+			addr = After(gateway, addr)
+			if addr == next {
+				return
+			}
+		}
+	}
+}
+
+// After returns the address that follows in the round: after the subnet's last
+// comes its first.
+func After(gateway netip.Prefix, addr netip.Addr) netip.Addr {
+	addr = addr.Next()
+	if addr == netsetgo.Broadcast(gateway) {
+		return gateway.Masked().Addr().Next()
+	}
+	return addr
+}
+
+// The first two bytes of the MACs that are derived from an IPv4 address. All have
+// the bit of a locally administered address (IEEE 802, bit 1 of the first byte).
+// That of the host end is high, because a bridge that was given no MAC of its own
+// takes the lowest of its ports'.
+var (
+	containerMAC = [2]byte{0x6e, 0x73}
+	hostMAC      = [2]byte{0xfe, 0x73}
+)
+
+// ContainerMAC derives the MAC of a bridge's or a container's interface from its
+// address, so that neighbours who remember the address remember the right MAC.
+func ContainerMAC(addr netip.Addr) net.HardwareAddr { return derive(containerMAC, addr) }
+
+// HostMAC derives the MAC of a host end from its container's address.
+func HostMAC(addr netip.Addr) net.HardwareAddr { return derive(hostMAC, addr) }
+
+func derive(prefix [2]byte, addr netip.Addr) net.HardwareAddr {
+	ip := addr.As4()
+	return net.HardwareAddr{prefix[0], prefix[1], ip[0], ip[1], ip[2], ip[3]}
+}

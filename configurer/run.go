@@ -1,0 +1,190 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/netsetgo/netsetgo"
+)
+
+// run is one run of one side: what it was asked for, what it holds open, and how
+// to undo what it did. It is a netsetgo.Transaction.
+type run struct {
+	kernel Kernel
+	// asked is the configuration as it was given, config the same with its
+	// defaults.
+	asked, config netsetgo.NetworkConfig
+
+	host Conn
+	// container, namespace and inode are of the container; nil and 0 where a run
+	// that removes has no namespace at hand.
+	container Conn
+	namespace *os.File
+	inode     uint64
+	// pinned says that namespace is the run's own to close.
+	pinned bool
+
+	lock  Lock
+	undos []func() error
+}
+
+var _ netsetgo.Transaction = (*run)(nil)
+
+// undoTimeout bounds the one thing that an undo waits for, the lock.
+const undoTimeout = 10 * time.Second
+
+// start opens all that a run needs, and takes the lock shared.
+func start(kernel Kernel, netConfig netsetgo.NetworkConfig, pid int) (*run, error) {
+	r := newRun(kernel, netConfig)
+	err := r.enter(pid)
+	if err == nil {
+		err = r.connect()
+	}
+	if err == nil {
+		err = r.relock(false, r.config.Deadline)
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func newRun(kernel Kernel, netConfig netsetgo.NetworkConfig) *run {
+	return &run{kernel: kernel, asked: netConfig, config: netConfig.WithDefaults()}
+}
+
+// enter pins the container's namespace, unless that came with the configuration,
+// and connects to it.
+func (r *run) enter(pid int) (err error) {
+	if r.namespace = r.config.Namespace; r.namespace == nil {
+		if r.namespace, err = r.kernel.Pin(pid); err != nil {
+			return err
+		}
+		r.pinned = true
+	}
+	if r.inode, err = r.kernel.Inode(r.namespace); err != nil {
+		return err
+	}
+	r.container, err = r.kernel.Connect(r.namespace)
+	return err
+}
+
+func (r *run) connect() (err error) {
+	r.host, err = r.kernel.Connect(nil)
+	return err
+}
+
+// Commit implements netsetgo.Transaction.
+func (r *run) Commit() { r.close() }
+
+// Rollback implements netsetgo.Transaction: it undoes in reverse order, and goes
+// on when something can't be undone.
+func (r *run) Rollback() error {
+	var failed error
+	for _, undo := range slices.Backward(r.undos) {
+		if err := undo(); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("undoing: %w", err))
+		}
+	}
+	r.close()
+	return failed
+}
+
+// close lets go of what the run holds open. That a descriptor can't be closed
+// changes nothing: all end with the process.
+func (r *run) close() {
+	if r.lock != nil {
+		_ = r.lock.Release()
+	}
+	for _, conn := range []Conn{r.container, r.host} {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+	if r.pinned {
+		_ = r.namespace.Close()
+	}
+}
+
+// step is a change and the way to undo it; nil where it goes with its link.
+type step struct {
+	change Change
+	undo   func() error
+}
+
+// do makes changes in one go. What was made, or may have been, is remembered for
+// undoing, also when another failed. The error is that of the first that failed:
+// the later ones follow from it.
+func (r *run) do(conn Conn, steps ...step) error {
+	if err := r.inTime(); err != nil {
+		return err
+	}
+	changes := make([]Change, len(steps))
+	for i, step := range steps {
+		changes[i] = step.change
+	}
+	var failed error
+	for i, err := range conn.Do(changes...) {
+		if steps[i].undo != nil && (err == nil || errors.Is(err, ErrUnknown)) {
+			r.undos = append(r.undos, steps[i].undo)
+		}
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("%s: %w", changes[i].doing(), err)
+		}
+	}
+	return failed
+}
+
+// reverse is an undo that makes changes. What is gone already is undone.
+func reverse(conn Conn, changes ...Change) func() error {
+	return func() error {
+		var failed error
+		for i, err := range conn.Do(changes...) {
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", changes[i].doing(), err))
+			}
+		}
+		return failed
+	}
+}
+
+var errTimeout = errors.New("the time given by -timeout is over")
+
+// inTime is asked before each call to the kernel.
+func (r *run) inTime() error { return inTime(r.config.Deadline) }
+
+func inTime(deadline time.Time) error {
+	if !deadline.IsZero() && time.Now().After(deadline) {
+		return errTimeout
+	}
+	return nil
+}
+
+// relock takes the lock, or changes how it is held, and waits for others to let
+// go of it. It is let go of between shared and exclusive.
+func (r *run) relock(exclusive bool, deadline time.Time) error {
+	for {
+		lock, err := r.kernel.TryLock(r.lock, exclusive)
+		if err == nil {
+			r.lock = lock
+			return nil
+		}
+		if !errors.Is(err, ErrBusy) {
+			return err
+		}
+		if late := inTime(deadline); late != nil {
+			return fmt.Errorf("%w: %w", late, err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// wait lets some time go by for somebody else to end what is in the way.
+func (r *run) wait() error {
+	time.Sleep(pause)
+	return r.inTime()
+}

@@ -1,0 +1,49 @@
+// Package netsetgo gives the network namespace of a container a working
+// network: it says what is asked for (NetworkConfig), who does it (Configurer),
+// and runs the two sides of the work in order, undoing them when one fails
+// (Netset). It never talks to the kernel and imports no other package of this
+// module.
+//
+// # Theory of operation
+//
+// A run goes one way. Flags, or the OCI state that a runtime writes to a hook's
+// standard input, become a NetworkConfig in cmd/netsetgo; Validate looks at it
+// once, and after that it is trusted. Netset then runs Host and Container of
+// package configurer, which reach the kernel through one interface only, kept
+// by package configurer/kernel.
+//
+// What `up` does, and how each step is undone:
+//
+//  1. The target is pinned: a pidfd, then the namespace behind it. Everything
+//     after uses that descriptor, so a pid that is used again changes nothing.
+//     Our own namespace is refused. Closing the descriptor undoes it.
+//  2. /run/netsetgo.lock is taken shared. Runs that attach never wait for each
+//     other; only one that removes a bridge, or what a killed run left, takes
+//     it exclusively. The kernel lets go of it when the process ends.
+//  3. An attachment that is there already, found by the name
+//     netsetgo:n:<container interface>:<namespace> among the host's links, is
+//     compared with the options that were given, and the run is over.
+//  4. The bridge is made: link, group and MAC in one message, then its address,
+//     its note (ifalias) and "up". A marked bridge that a killed run left half
+//     done is finished; one that somebody else made is used as it is. Undone
+//     under the exclusive lock, and only while the bridge has no port.
+//  5. The pair is made in place, in one message: the host end up, on the bridge
+//     and carrying netsetgo's group; the peer with its last name and MAC in the
+//     container's namespace. Nothing is moved or renamed. Undone by deleting
+//     the host end, which takes the peer and all that hangs on it with it.
+//  6. An address is leased: the name netsetgo:a:<bridge>:<address> is given to
+//     the host end. The kernel refuses a name that is taken, so two runs can't
+//     lease one address. It goes with the link. The bridge's note then says
+//     where the next run starts looking; undone by writing the old note.
+//  7. Inside the container, by interface index and in one batch: lo up, no
+//     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
+//     its reverse.
+//  8. The host end is looked at once more, which settles its carrier, and given
+//     its owner's names: netsetgo:c:<container interface>:<id> where an id is
+//     known, and last of all netsetgo:n:…. An owner means that the attachment
+//     is complete; a link with our group and without an owner is what a killed
+//     run left, and the next run for that container clears it away.
+//
+// `down` finds the host end by one of its owner's names and deletes it, then
+// removes every bridge with netsetgo's group that has no port left.
+package netsetgo
