@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
@@ -84,7 +85,7 @@ func (r *run) attachHost() error {
 			return err
 		}
 	}
-	return fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+	return err
 }
 
 func (r *run) attachOnce() error {
@@ -128,7 +129,8 @@ func (r *run) compare(host Link) error {
 		return err
 	}
 	if differences := attachment.Differences(r.asked); len(differences) > 0 {
-		return &DifferentError{r.config.ContainerInterface, differences}
+		return fmt.Errorf("connecting %s: it is connected already, otherwise than asked: %s; take it down first (netsetgo down)",
+			r.config.ContainerInterface, strings.Join(differences, "; "))
 	}
 	return nil
 }
@@ -191,7 +193,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 			return 0, err
 		}
 		if err := r.clearName(); err != nil {
-			return 0, err
+			return 0, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
 		}
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
@@ -232,7 +234,7 @@ func (r *run) clearName() error {
 		return errAgain
 	}
 	if err != nil {
-		return fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+		return err
 	}
 	// It may be another run's, still at work: with the lock held alone, nobody is.
 	if err := r.relock(true, r.config.Deadline); err != nil {
@@ -334,24 +336,6 @@ func (r *run) claim(pair int, name, doing string) error {
 			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
 		}
 	}
-}
-
-// DifferentError is of a container that is attached already, otherwise than asked.
-type DifferentError struct {
-	ContainerInterface string
-	Differences        []string
-}
-
-// Error implements error.
-func (e *DifferentError) Error() string {
-	text := fmt.Sprintf("connecting %s: it is connected already, otherwise than asked: ", e.ContainerInterface)
-	for i, difference := range e.Differences {
-		if i > 0 {
-			text += "; "
-		}
-		text += difference
-	}
-	return text + "; take it down first (netsetgo down)"
 }
 
 // bridge finds the bridge or makes it, and returns it as it is then.
