@@ -1,0 +1,119 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// binary is the path of netsetgo, built once for all processes that run specs.
+var binary string
+
+var _ = SynchronizedBeforeSuite(func() []byte {
+	path, err := gexec.BuildWithEnvironment("github.com/netsetgo/netsetgo/cmd/netsetgo", []string{"CGO_ENABLED=0"})
+	Expect(err).NotTo(HaveOccurred())
+	return []byte(path)
+}, func(path []byte) { binary = string(path) })
+
+var _ = SynchronizedAfterSuite(func() {}, gexec.CleanupBuildArtifacts)
+
+// execute runs the binary on a host, as a user would.
+func execute(host *testnet.Host, arguments ...string) testnet.Result {
+	GinkgoHelper()
+	return host.Run(append([]string{binary}, arguments...)...)
+}
+
+// succeeds is of a run that is done: nothing is said, least of all on standard error.
+func succeeds(result testnet.Result) {
+	GinkgoHelper()
+	Expect(result.Stderr).To(BeEmpty())
+	Expect(result.Stdout).To(BeEmpty())
+	Expect(result.Code).To(Equal(0))
+}
+
+// fails is of a run that ended with one line on standard error, which it returns
+// without its end.
+func fails(result testnet.Result, code int) string {
+	GinkgoHelper()
+	Expect(result.Stderr).To(MatchRegexp(`\Anetsetgo: [^\n]+\n\z`))
+	Expect(result.Stdout).To(BeEmpty())
+	Expect(result.Code).To(Equal(code), result.Stderr)
+	return result.Stderr[:len(result.Stderr)-1]
+}
+
+// up connects a container and says that it succeeds.
+func up(host *testnet.Host, container *testnet.Container, flags ...string) {
+	GinkgoHelper()
+	succeeds(execute(host, append([]string{"-pid", strconv.Itoa(container.Pid)}, flags...)...))
+}
+
+// down disconnects a container and says that it succeeds.
+func down(host *testnet.Host, container *testnet.Container, flags ...string) {
+	GinkgoHelper()
+	succeeds(execute(host, append([]string{"down", "-pid", strconv.Itoa(container.Pid)}, flags...)...))
+}
+
+// ociState is what a runtime writes to a hook's standard input.
+func ociState(id, status string, pid int) string {
+	return fmt.Sprintf(`{"ociVersion":"1.0.2","id":%q,"status":%q,"pid":%d,"bundle":"/bundle"}`, id, status, pid)
+}
+
+// link is a network interface as `ip -json -details address` has it.
+type link struct {
+	Index     int      `json:"ifindex"`
+	PeerIndex int      `json:"link_index"`
+	Name      string   `json:"ifname"`
+	Flags     []string `json:"flags"`
+	MTU       int      `json:"mtu"`
+	Bridge    string   `json:"master"`
+	Group     string   `json:"group"`
+	MAC       string   `json:"address"`
+	Alias     string   `json:"ifalias"`
+	Altnames  []string `json:"altnames"`
+	Details   struct {
+		Kind string `json:"info_kind"`
+	} `json:"linkinfo"`
+	Addresses []struct {
+		Family string `json:"family"`
+		IP     string `json:"local"`
+		Bits   int    `json:"prefixlen"`
+	} `json:"addr_info"`
+}
+
+// prefixes are all addresses of the link, of both families.
+func (l link) prefixes() []string {
+	prefixes := []string{}
+	for _, address := range l.Addresses {
+		prefixes = append(prefixes, fmt.Sprintf("%s/%d", address.IP, address.Bits))
+	}
+	return prefixes
+}
+
+// links are the network interfaces where a process is, by their names.
+func links(where *testnet.Process) map[string]link {
+	GinkgoHelper()
+	var list []link
+	Expect(json.Unmarshal([]byte(where.Must("ip", "-json", "-details", "address")), &list)).To(Succeed())
+	byName := map[string]link{}
+	for _, each := range list {
+		byName[each.Name] = each
+	}
+	return byName
+}
+
+// address is the first one of a container's interface, without its prefix; "" where
+// it has none.
+func address(container *testnet.Container, name string) string {
+	GinkgoHelper()
+	addresses := links(&container.Process)[name].Addresses
+	if len(addresses) == 0 {
+		return ""
+	}
+	return addresses[0].IP
+}
