@@ -41,7 +41,7 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 	if c.BridgeName != "" && c.BridgeName != a.BridgeName {
 		differs("bridgeName", c.BridgeName, a.BridgeName)
 	}
-	if c.VethNamePrefix != "" && !strings.HasPrefix(a.HostLink, c.VethNamePrefix) {
+	if number, ok := strings.CutPrefix(a.HostLink, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
 		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostLink)
 	}
 	if c.ID != "" && !c.IDIsHint && c.ID != a.ID {

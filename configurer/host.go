@@ -5,6 +5,7 @@
 package configurer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -349,7 +350,7 @@ func (r *run) bridge(mtu int) (Link, error) {
 		return Link{}, fmt.Errorf("looking for bridge %s: %w", name, err)
 	}
 	if link.Kind != "bridge" || link.Name != name {
-		return Link{}, fmt.Errorf("connecting to bridge %s: the link of that name is %s, not a bridge; choose another -bridgeName", name, describe(link))
+		return Link{}, fmt.Errorf("connecting to bridge %s: that is a name of %s; choose another -bridgeName", name, describe(link))
 	}
 	gateway := r.config.Gateway()
 	addresses, err := r.host.Addresses(link.Index)
@@ -375,10 +376,7 @@ func (r *run) bridge(mtu int) (Link, error) {
 }
 
 func describe(link Link) string {
-	if link.Kind == "" {
-		return fmt.Sprintf("device %q", link.Name)
-	}
-	return fmt.Sprintf("%s %q", link.Kind, link.Name)
+	return fmt.Sprintf("the %s %q", cmp.Or(link.Kind, "device"), link.Name)
 }
 
 func list(addresses []netip.Prefix) string {

@@ -73,6 +73,18 @@ func (c *conn) ask(request *nl.NetlinkRequest) ([][]byte, error) {
 	return nil, fmt.Errorf("reading from the kernel %d times: %w", tries, nl.ErrDumpInterrupted)
 }
 
+// askOne asks for one thing, to which there is one answer.
+func (c *conn) askOne(request *nl.NetlinkRequest) ([]byte, error) {
+	messages, err := c.ask(request)
+	if err == nil && len(messages) == 0 {
+		err = errShort
+	}
+	if err != nil {
+		return nil, err
+	}
+	return messages[0], nil
+}
+
 // exchange sends requests in one datagram and collects the answers. Its error is
 // one of sending: then nothing was done.
 func (c *conn) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {

@@ -42,7 +42,7 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 	if which.In != nil {
 		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(*which.In))))
 	}
-	messages, err := c.ask(request)
+	message, err := c.askOne(request)
 	if which.In != nil && errors.Is(err, unix.EINVAL) {
 		// The kernel hands out no namespace whose last user is gone.
 		return configurer.Link{}, fmt.Errorf("%w: %w", configurer.ErrNoNamespace, err)
@@ -50,7 +50,7 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 	if err != nil {
 		return configurer.Link{}, err
 	}
-	return parseLink(messages[0])
+	return parseLink(message)
 }
 
 // Bridges implements configurer.Reader.
@@ -146,7 +146,7 @@ func (c *conn) DefaultDevice() (int, error) {
 	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: 32, Flags: flagFIBMatch}})
 	destination := nobody.As4()
 	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination[:]))
-	messages, err := c.ask(request)
+	message, err := c.askOne(request)
 	// What a route of type unreachable, blackhole or prohibit answers as well.
 	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
 		if errors.Is(err, none) {
@@ -156,7 +156,7 @@ func (c *conn) DefaultDevice() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	route, err := parseRoute(messages[0])
+	route, err := parseRoute(message)
 	if err != nil {
 		return 0, err
 	}
@@ -172,14 +172,14 @@ func (c *conn) NamespaceID(namespace *os.File) (int, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
 	request.AddData(anyFamily{})
 	request.AddData(nl.NewRtAttr(unix.NETNSA_FD, nl.Uint32Attr(uint32(namespace.Fd()))))
-	messages, err := c.ask(request)
+	message, err := c.askOne(request)
 	if err != nil {
 		return 0, err
 	}
-	if len(messages[0]) < (anyFamily{}).Len() {
+	if len(message) < (anyFamily{}).Len() {
 		return 0, errShort
 	}
-	attrs, err := nl.ParseRouteAttr(messages[0][(anyFamily{}).Len():])
+	attrs, err := nl.ParseRouteAttr(message[(anyFamily{}).Len():])
 	if err != nil {
 		return 0, fmt.Errorf("reading a namespace's number: %w", err)
 	}
