@@ -16,7 +16,8 @@ import (
 var binary string
 
 var _ = SynchronizedBeforeSuite(func() []byte {
-	path, err := gexec.BuildWithEnvironment("github.com/netsetgo/netsetgo/cmd/netsetgo", []string{"CGO_ENABLED=0"})
+	// Without the version, which git doesn't tell in every folder.
+	path, err := gexec.BuildWithEnvironment("github.com/netsetgo/netsetgo/cmd/netsetgo", []string{"CGO_ENABLED=0"}, "-buildvcs=false")
 	Expect(err).NotTo(HaveOccurred())
 	return []byte(path)
 }, func(path []byte) { binary = string(path) })
@@ -41,7 +42,7 @@ func succeeds(result testnet.Result) {
 // without its end.
 func fails(result testnet.Result, code int) string {
 	GinkgoHelper()
-	Expect(result.Stderr).To(MatchRegexp(`\Anetsetgo: [^\n]+\n\z`))
+	Expect(result.Stderr).To(MatchRegexp(`\Anetsetgo: [^[:cntrl:]]+\n\z`))
 	Expect(result.Stdout).To(BeEmpty())
 	Expect(result.Code).To(Equal(code), result.Stderr)
 	return result.Stderr[:len(result.Stderr)-1]
