@@ -1,0 +1,82 @@
+package kernel_test
+
+import (
+	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/configurer"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("reading addresses and routes", Label("root"), onHost, func() {
+	BeforeEach(testnet.RequireRoot)
+
+	It("finds the IPv4 addresses of one link", func() {
+		conn := connect(nil)
+		sh(`ip link add name b type bridge
+			ip link add other type bridge
+			ip address add 10.0.0.1/24 dev b
+			ip address add 10.0.0.9/24 dev b
+			ip address add 172.16.0.1/12 dev b
+			ip address add fd00::1/64 dev b
+			ip address add 10.9.0.1/24 dev other`)
+		addresses, err := conn.Addresses(link(conn, "b").Index)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(addresses).To(ConsistOf(prefix("10.0.0.1/24"), prefix("10.0.0.9/24"), prefix("172.16.0.1/12")))
+		Expect(conn.Addresses(1)).To(BeEmpty())
+		Expect(second(conn.Addresses(999))).To(MatchErrorStrictly(configurer.ErrNotFound))
+	})
+
+	It("finds the routes of the main table", func() {
+		conn := connect(nil)
+		Expect(conn.Routes()).To(BeEmpty())
+		sh(`ip link add name b type bridge
+			ip address add 10.0.0.1/24 dev b
+			ip link set dev b up
+			ip route add default via 10.0.0.2 metric 5
+			ip route add 192.168.0.0/16 via 10.0.0.3
+			ip route add 172.16.0.0/12 dev b
+			ip route add 1.2.3.4 via 10.0.0.4 table 77`)
+		index := link(conn, "b").Index
+		onLink := func(destination string) configurer.Route {
+			route := configurer.Route{Link: index}
+			route.Destination = prefix(destination)
+			return route
+		}
+		Expect(conn.Routes()).To(ConsistOf(
+			routeBy(index, "0.0.0.0/0", "10.0.0.2", 5), routeBy(index, "192.168.0.0/16", "10.0.0.3", 0),
+			onLink("10.0.0.0/24"), onLink("172.16.0.0/12"),
+		))
+	})
+
+	DescribeTable("finds the device of the default route", func(script, device string) {
+		conn := connect(nil)
+		sh(`for name in b1 b2; do ip link add $name type bridge; ip link set $name up; done
+			ip address add 10.0.1.1/24 dev b1
+			ip address add 10.0.2.1/24 dev b2
+			%s`, script)
+		index, err := conn.DefaultDevice()
+		if device == "" {
+			Expect(err).To(MatchErrorStrictly(configurer.ErrNotFound))
+			return
+		}
+		Expect(err).NotTo(HaveOccurred())
+		Expect(index).To(Equal(link(conn, device).Index))
+	},
+		Entry("where there is none", "", ""),
+		Entry("by a gateway", "ip route add default via 10.0.1.2", "b1"),
+		Entry("by a device alone", "ip route add default dev b2", "b2"),
+		Entry("of the lowest metric", "ip route add default via 10.0.1.2 metric 20; ip route add default via 10.0.2.2 metric 10", "b2"),
+		Entry("the first of several ways", "ip route add default nexthop via 10.0.2.2 nexthop via 10.0.1.2", "b2"),
+		Entry("in two halves", "ip route add 0.0.0.0/1 dev b1; ip route add 128.0.0.0/1 via 10.0.2.2", "b2"),
+		Entry("halves before a whole", "ip route add default dev b2; ip route add 0.0.0.0/1 dev b1; ip route add 128.0.0.0/1 dev b1", "b1"),
+		Entry("of another table", "ip route add default dev b2 table 77; ip rule add table 77", "b2"),
+		Entry("not a route to a quarter", "ip route add 192.0.0.0/2 dev b1", ""),
+		Entry("not an unreachable one", "ip route add unreachable default", ""),
+		Entry("not a blackhole", "ip route add blackhole default", ""),
+		Entry("not a prohibited one", "ip route add prohibit default", ""),
+	)
+
+	It("finds the MTU's device also before anything in the namespace is up", func() {
+		Expect(second(connect(newNamespace()).DefaultDevice())).To(MatchErrorStrictly(configurer.ErrNotFound))
+	})
+})
