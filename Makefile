@@ -1,0 +1,38 @@
+# netsetgo: what there is to make. `make` alone lists it.
+
+PREFIX ?= /usr/local
+LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Go stamps the version from git by itself; without a checkout, or with one that
+# git won't read for this user, the build would fail over it.
+BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
+
+# What sudo and su leave out: Go's usual folder, and that of ip and runc.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: build install test lint generate demo clean help
+
+build: ## build bin/netsetgo, a static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
+
+install: build ## build, and copy it to /usr/local/bin (PREFIX=/usr, DESTDIR=...)
+	install -D -m 0755 bin/netsetgo $(DESTDIR)$(PREFIX)/bin/netsetgo
+
+test: ## run every test: root for all of them; installs what they need by apt-get
+	@ci/test.sh
+
+lint: ## look for faults in the code, as .golangci.yml says
+	go run $(LINTER) run
+
+generate: ## make the fakes anew
+	go generate ./...
+
+demo: ## connect two containers and take them down again, step by step (root)
+	@ci/demo.sh
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## list all this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
