@@ -1,0 +1,266 @@
+package configurer_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// errBroken is what a call says that fails.
+var errBroken = errors.New("broken on purpose")
+
+// failing makes the nth of the calls that matter fail.
+func failing(nth int, matters func(doing string) bool, failure error, made bool) func(int, string) (error, bool) {
+	seen := 0
+	return func(_ int, doing string) (error, bool) {
+		if matters(doing) {
+			seen++
+			if seen == nth {
+				return fmt.Errorf("%w: %s", failure, doing), made
+			}
+		}
+		return nil, true
+	}
+}
+
+func anyCall(string) bool { return true }
+
+func changes(doing string) bool { return strings.HasPrefix(doing, "ip ") }
+
+// situations are the states of the host and of c1 in which a run begins.
+var situations = map[string]func() *world{
+	"on a fresh host": func() *world { return newWorld(1) },
+	"where another container is connected": func() *world {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "other"}, firstPid+1)).To(Succeed())
+		w.container(1).up(loopback)
+		return w
+	},
+	"where a killed run left a bridge": func() *world {
+		w := newWorld(1)
+		w.host().addOurs("brg0")
+		return w
+	},
+	"on a bridge of somebody else's": func() *world {
+		w := newWorld(1)
+		bridge := w.host().addBridge("brg0", "10.10.10.1/24", "192.168.7.1/24")
+		bridge.Alias = "do not touch"
+		return w
+	},
+	"where the first name is taken": func() *world {
+		w := newWorld(1)
+		w.host().add(configurer.Link{Name: "veth0", MTU: 1500})
+		return w
+	},
+	"in a container that has addresses and routes": func() *world {
+		w := newWorld(1)
+		c := w.container(1)
+		c.named("lo").addresses = append(c.named("lo").addresses, netip.MustParsePrefix("10.9.9.9/32"))
+		uplink := c.add(configurer.Link{Name: "eth7", Up: true, MTU: 1500})
+		uplink.addresses = append(uplink.addresses, netip.MustParsePrefix("10.8.0.2/24"))
+		return w
+	},
+}
+
+// addOurs makes a bridge as a run does that is killed right after.
+func (s *space) addOurs(name string) *device {
+	d := s.addBridge(name)
+	d.Up, d.MTU, d.silent, d.Group = false, 1450, true, lease.Group
+	return d
+}
+
+// requests are the configurations that are asked for in each situation.
+var requests = map[string]func() netsetgo.NetworkConfig{
+	"with the defaults": func() netsetgo.NetworkConfig { return netsetgo.NetworkConfig{} },
+	"with an id":        func() netsetgo.NetworkConfig { return netsetgo.NetworkConfig{ID: "web"} },
+	"with many options": func() netsetgo.NetworkConfig {
+		config := everyOption()
+		config.BridgeName, config.BridgeIP, config.Subnet, config.ContainerIP, config.MTU = "", nil, nil, nil, 0
+		config.Routes = config.Routes[1:]
+		return config
+	},
+}
+
+var _ = Describe("a run that fails", Label("unit"), func() {
+	// fails runs Up once for each call that matters, which fails, until it is run
+	// without a failure.
+	fails := func(build func() *world, request func() netsetgo.NetworkConfig, matters func(string) bool, failure error, made bool) {
+		GinkgoHelper()
+		for nth := 1; ; nth++ {
+			w := build()
+			before := w.String()
+			w.conns, w.pinned = nil, nil
+			broken := ""
+			fail := failing(nth, matters, failure, made)
+			w.onCall = func(call int, doing string) (error, bool) {
+				err, made := fail(call, doing)
+				if err != nil {
+					broken = doing
+				}
+				return err, made
+			}
+			err := w.netset().Up(request(), firstPid)
+			w.expectNothingOpen()
+			if broken == "" {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(nth).To(BeNumerically(">", 8), "there must be calls to fail")
+				return
+			}
+			Expect(err).To(MatchError(failure), "where this failed: %s", broken)
+			Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+		}
+	}
+
+	// In an order, because every process of a parallel run must see the same specs.
+	for _, situation := range slices.Sorted(maps.Keys(situations)) {
+		for _, asked := range slices.Sorted(maps.Keys(requests)) {
+			build, request := situations[situation], requests[asked]
+			It("leaves all as it was when any call is refused, "+situation+" "+asked, func() {
+				fails(build, request, anyCall, errBroken, false)
+			})
+			It("leaves all as it was when the answer to any change that was made is lost, "+situation+" "+asked, func() {
+				fails(build, request, changes, configurer.ErrUnknown, true)
+			})
+			It("leaves all as it was when the answer to any change that wasn't made is lost, "+situation+" "+asked, func() {
+				fails(build, request, changes, configurer.ErrUnknown, false)
+			})
+		}
+	}
+
+	It("undoes in reverse, and nothing else", func() {
+		w := newWorld(1)
+		w.onCall = func(_ int, doing string) (error, bool) {
+			if strings.Contains(doing, "netsetgo:n:") && changes(doing) {
+				w.log = nil
+				return errBroken, false
+			}
+			return nil, true
+		}
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+		Expect(strings.Join(w.log, "\n")).To(Equal(`
+ip -n c1 route delete 0.0.0.0/0 via 10.10.10.1 on link 2
+ip -n c1 address delete 10.10.10.2/24 dev veth1
+ip -n c1 link set veth1 down
+ip -n c1 link set lo down
+ip -n c1 address delete 127.0.0.1/8 dev lo
+ip link set brg0 alias ""
+ip link delete veth0
+ip link set brg0 down
+ip address delete 10.10.10.1/24 dev brg0
+ip link delete brg0`[1:]))
+	})
+
+	It("goes on undoing when something can't be undone, and says both", func() {
+		errStuck := errors.New("stuck")
+		w := newWorld(1)
+		w.onCall = func(_ int, doing string) (error, bool) {
+			switch {
+			case strings.HasPrefix(doing, "ip link property add dev veth0 altname netsetgo:n:"):
+				return errBroken, false
+			case doing == "ip -n c1 address delete 10.10.10.2/24 dev veth1", doing == "ip link set brg0 down":
+				return fmt.Errorf("%w: %s", errStuck, doing), false
+			}
+			return nil, true
+		}
+		err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
+		Expect(err).To(MatchError(errBroken))
+		Expect(err).To(MatchError(errStuck))
+		Expect(err).To(MatchError(ContainSubstring("address delete")))
+		Expect(err).To(MatchError(ContainSubstring("brg0 down")))
+		Expect(w.String()).To(Equal(newWorld(1).String()))
+		w.expectNothingOpen()
+	})
+
+	It("removes its bridge with the lock held alone", func() {
+		w := newWorld(1)
+		w.at("ip link property add dev veth0 altname netsetgo:n:", func() error { return errBroken })
+		w.at("ip link delete brg0", func() error {
+			Expect(w.locks).To(HaveLen(1))
+			Expect(w.locks).To(ContainElement(exclusive))
+			return nil
+		})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+	})
+
+	It("leaves its bridge to a run that uses it meanwhile", func() {
+		w := newWorld(2)
+		w.at("ip -n c1 address add", func() error {
+			w.onCall = nil
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			return errBroken
+		})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+		Expect(w.netset().Inspect(netsetgo.NetworkConfig{}, firstPid+1)).To(HaveField("BridgeName", "brg0"))
+		Expect(w.host().named("brg0").Up).To(BeTrue())
+		Expect(w.host().named("brg0").addresses).To(HaveLen(1))
+		Expect(w.container(1).named("veth1")).To(BeNil())
+	})
+
+	It("leaves a bridge of ours up that was up", func() {
+		w := newWorld(1)
+		bridge := w.host().addOurs("brg0")
+		bridge.Up = true
+		before := w.String()
+		w.at("ip link add veth0", func() error { return errBroken })
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+		Expect(w.String()).To(Equal(before))
+	})
+
+	It("leaves a bridge that a killed run left its MTU", func() {
+		w := newWorld(1)
+		w.host().addOurs("brg0")
+		before := w.String()
+		w.at("ip link add veth0", func() error { return errBroken })
+		Expect(w.netset().Up(netsetgo.NetworkConfig{MTU: 1300}, firstPid)).To(MatchError(errBroken))
+		Expect(w.String()).To(Equal(before))
+	})
+})
+
+var _ = Describe("a run that takes too long", Label("unit"), func() {
+	It("does nothing when its time is over before it begins", func() {
+		w := newWorld(1)
+		config := netsetgo.NetworkConfig{Deadline: time.Now().Add(-time.Second)}
+		Expect(w.netset().Up(config, firstPid)).To(MatchError(configurer.ErrTimeout))
+		Expect(w.log).To(BeEmpty())
+		w.expectNothingOpen()
+	})
+
+	It("undoes all, whichever change was the last in time", func() {
+		last := 0
+		for nth := 1; ; nth++ {
+			w := newWorld(1)
+			before := w.String()
+			config := netsetgo.NetworkConfig{ID: "web", Deadline: time.Now().Add(5 * time.Millisecond)}
+			late, seen := false, 0
+			w.onCall = func(_ int, doing string) (error, bool) {
+				if changes(doing) {
+					seen++
+				}
+				for seen == nth && !late {
+					late = time.Now().After(config.Deadline)
+				}
+				return nil, true
+			}
+			err := w.netset().Up(config, firstPid)
+			w.expectNothingOpen()
+			if err == nil {
+				last = nth
+				break
+			}
+			Expect(err).To(MatchError(configurer.ErrTimeout))
+			Expect(w.String()).To(Equal(before))
+		}
+		Expect(last).To(Equal(16), "the owner's name is the last change: after it nothing can be late")
+	})
+})

@@ -1,0 +1,223 @@
+package configurer_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurerfakes"
+)
+
+// kernel returns the way that the configurers have into the world.
+func (w *world) kernel() *configurerfakes.FakeKernel {
+	kernel := &configurerfakes.FakeKernel{}
+	kernel.PinCalls(w.pin)
+	kernel.ConnectCalls(w.connect)
+	kernel.InodeCalls(func(file *os.File) (uint64, error) {
+		if err, _ := w.call("inode"); err != nil {
+			return 0, err
+		}
+		return w.files[file].inode, nil
+	})
+	kernel.TryLockCalls(w.tryLock)
+	return kernel
+}
+
+// netset is the whole: both sides, on this world.
+func (w *world) netset() *netsetgo.Netset {
+	kernel := w.kernel()
+	return netsetgo.New(configurer.NewHostConfigurer(kernel), configurer.NewContainerConfigurer(kernel))
+}
+
+func (w *world) call(format string, args ...any) (err error, made bool) {
+	w.calls++
+	if w.onCall == nil {
+		return nil, true
+	}
+	return w.onCall(w.calls, fmt.Sprintf(format, args...))
+}
+
+// at does something once, just ahead of the first call whose text begins with
+// doing; what it returns is that call's error.
+func (w *world) at(doing string, do func() error) {
+	GinkgoHelper()
+	fired := false
+	DeferCleanup(func() { Expect(fired).To(BeTrue(), "no call was %q", doing) })
+	previous := w.onCall
+	w.onCall = func(call int, text string) (error, bool) {
+		if previous != nil {
+			if err, made := previous(call, text); err != nil {
+				return err, made
+			}
+		}
+		if fired || !strings.HasPrefix(text, doing) {
+			return nil, true
+		}
+		fired = true
+		return do(), false
+	}
+}
+
+// open opens a namespace as a caller of the library does.
+func (w *world) open(s *space) *os.File {
+	GinkgoHelper()
+	file, err := os.Open(os.DevNull)
+	Expect(err).NotTo(HaveOccurred())
+	w.files[file] = s
+	return file
+}
+
+func (w *world) pin(pid int) (*os.File, error) {
+	if err, _ := w.call("pin"); err != nil {
+		return nil, err
+	}
+	for _, s := range w.spaces[1:] {
+		if s.pid == pid {
+			file := w.open(s)
+			w.pinned = append(w.pinned, file)
+			return file, nil
+		}
+	}
+	return nil, fmt.Errorf("process %d: %w", pid, configurer.ErrNoProcess)
+}
+
+func (w *world) connect(file *os.File) (configurer.Conn, error) {
+	s := w.host()
+	if file != nil {
+		s = w.files[file]
+	}
+	if err, _ := w.call("connect %s", s.name); err != nil {
+		return nil, err
+	}
+	conn := &configurerfakes.FakeConn{}
+	conn.LinkCalls(func(which configurer.Which) (configurer.Link, error) { return w.link(s, which) })
+	conn.BridgesCalls(func() ([]configurer.Link, error) {
+		return w.links(s, "bridges", func(d *device) bool { return d.Kind == "bridge" })
+	})
+	conn.PortsCalls(func(bridge int) ([]configurer.Link, error) {
+		return w.links(s, "ports", func(d *device) bool { return d.Master == bridge })
+	})
+	conn.AddressesCalls(func(link int) ([]netip.Prefix, error) {
+		if err, _ := w.call("addresses"); err != nil {
+			return nil, err
+		}
+		return slices.Clone(s.index(link).addresses), nil
+	})
+	conn.RoutesCalls(func() ([]configurer.Route, error) { return w.routes(s) })
+	conn.DefaultDeviceCalls(func() (int, error) {
+		if err, _ := w.call("default device"); err != nil {
+			return 0, err
+		}
+		for _, route := range s.routes {
+			if route.Destination.Bits() == 0 {
+				return route.Link, nil
+			}
+		}
+		return 0, configurer.ErrNotFound
+	})
+	conn.NamespaceIDCalls(func(file *os.File) (int, error) {
+		if err, _ := w.call("namespace id"); err != nil {
+			return 0, err
+		}
+		if other := w.files[file]; other.known && !other.unnamed {
+			return other.number, nil
+		}
+		return 0, configurer.ErrNotFound
+	})
+	conn.DoCalls(func(changes ...configurer.Change) []error { return w.do(s, changes) })
+	w.conns = append(w.conns, conn)
+	return conn, nil
+}
+
+func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) {
+	text := fmt.Sprintf("link %s%s", which.Altname, which.Name)
+	if which.Index != 0 {
+		text = fmt.Sprintf("link %d", which.Index)
+	}
+	if err, _ := w.call("%s: %s", s.name, text); err != nil {
+		return configurer.Link{}, err
+	}
+	if which.In != nil {
+		s = w.spaces[*which.In]
+		if s.dying {
+			return configurer.Link{}, configurer.ErrNoNamespace
+		}
+	}
+	found := s.named(which.Altname + which.Name)
+	if which.Index != 0 {
+		found = s.index(which.Index)
+	}
+	if found == nil {
+		return configurer.Link{}, configurer.ErrNotFound
+	}
+	return found.view(), nil
+}
+
+func (w *world) links(s *space, doing string, which func(*device) bool) ([]configurer.Link, error) {
+	if err, _ := w.call("%s", doing); err != nil {
+		return nil, err
+	}
+	var links []configurer.Link
+	for _, d := range s.links {
+		if which(d) {
+			links = append(links, d.view())
+		}
+	}
+	return links, nil
+}
+
+// routes has beside those that were made the ones that come with an address.
+func (w *world) routes(s *space) ([]configurer.Route, error) {
+	if err, _ := w.call("%s: routes", s.name); err != nil {
+		return nil, err
+	}
+	routes := slices.Clone(s.routes)
+	for _, d := range s.links {
+		for _, address := range d.addresses {
+			if d.Up && d.Index != loopback {
+				routes = append(routes, configurer.Route{Route: netsetgo.Route{Destination: address.Masked()}, Link: d.Index})
+			}
+		}
+	}
+	return routes, nil
+}
+
+// tryLock is flock(2): to change how a lock is held lets go of it first, also
+// where it then isn't given.
+func (w *world) tryLock(held configurer.Lock, alone bool) (configurer.Lock, error) {
+	asked := shared
+	if alone {
+		asked = exclusive
+	}
+	if err, _ := w.call("lock %s", map[mode]string{shared: "shared", exclusive: "exclusive"}[asked]); err != nil {
+		return nil, err
+	}
+	mine, _ := held.(*configurerfakes.FakeLock)
+	if mine == nil {
+		mine = &configurerfakes.FakeLock{}
+		mine.ReleaseCalls(func() error {
+			if _, ok := w.locks[mine]; !ok {
+				return errors.New("released twice")
+			}
+			delete(w.locks, mine)
+			return nil
+		})
+	} else {
+		w.locks[mine] = unlocked
+	}
+	for lock, how := range w.locks {
+		if lock != mine && (how == exclusive || alone && how == shared) {
+			return nil, configurer.ErrBusy
+		}
+	}
+	w.locks[mine] = asked
+	return mine, nil
+}
