@@ -149,10 +149,10 @@ var changing = regexp.MustCompile(`(?m) (hello_timer|tcn_timer|topology_change_t
 
 // State is everything that netsetgo could change of a namespace, one fact a line:
 // links with all attributes, addresses, routes, rules, forwarding entries,
-// nftables, and every sysctl of net.
+// nftables, and every sysctl of net. It isn't written to the spec's report.
 func (p *Process) State() string {
 	GinkgoHelper()
-	text := p.Sh(`
+	text, err := p.Command("sh", "-ec", `
 		ip -details -oneline link
 		ip -oneline address
 		ip -4 route show table all
@@ -161,6 +161,22 @@ func (p *Process) State() string {
 		bridge fdb
 		if command -v nft >/dev/null; then nft list ruleset; fi
 		grep -rs . /proc/sys/net || true
-	`)
-	return changing.ReplaceAllString(text, "")
+	`).Output()
+	Expect(err).NotTo(HaveOccurred())
+	return changing.ReplaceAllString(string(text), "")
+}
+
+// Changes are the lines that are only in one of two states, each behind a '-' or a
+// '+'; "" where there are none.
+func Changes(before, after string) string {
+	var text strings.Builder
+	for _, side := range []struct{ mark, lines, others string }{{"-", before, after}, {"+", after, before}} {
+		others := strings.Split(side.others, "\n")
+		for line := range strings.Lines(side.lines) {
+			if !slices.Contains(others, strings.TrimSuffix(line, "\n")) {
+				text.WriteString(side.mark + line)
+			}
+		}
+	}
+	return text.String()
 }

@@ -60,6 +60,20 @@ func down(host *testnet.Host, container *testnet.Container, flags ...string) {
 	succeeds(execute(host, append([]string{"down", "-pid", strconv.Itoa(container.Pid)}, flags...)...))
 }
 
+// stays says that the state of a place is as it was.
+func stays(where *testnet.Process, before string) {
+	GinkgoHelper()
+	Expect(testnet.Changes(before, where.State())).To(BeEmpty())
+}
+
+// settle waits for what the kernel does later, such as to let go of the namespace of a
+// socket that was closed: to delete a link waits for all of that (rcu_barrier in
+// netdev_run_todo, net/core/dev.c).
+func settle(host *testnet.Host) {
+	GinkgoHelper()
+	host.Sh("ip link add settle type veth peer name settled; ip link delete settle")
+}
+
 // ociState is what a runtime writes to a hook's standard input.
 func ociState(id, status string, pid int) string {
 	return fmt.Sprintf(`{"ociVersion":"1.0.2","id":%q,"status":%q,"pid":%d,"bundle":"/bundle"}`, id, status, pid)

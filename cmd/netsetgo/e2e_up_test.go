@@ -222,8 +222,8 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 		message := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-timeout", "200ms"), 1)
 		Expect(time.Since(begin)).To(And(BeNumerically(">", 200*time.Millisecond), BeNumerically("<", 2*time.Second)))
 		Expect(message).To(ContainSubstring("-timeout is over"))
-		Expect(host.State()).To(Equal(before))
-		Expect(container.State()).To(Equal(inside))
+		stays(&host.Process, before)
+		stays(&container.Process, inside)
 	})
 
 	It("makes the second host end with another number", func() {
