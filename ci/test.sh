@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 
 ginkgo=(--race -p --randomize-all --keep-going --poll-progress-after=60s --timeout=10m)
 packages=(gcc libc6-dev) # of the race detector
+[ -t 1 ] || ginkgo+=(--no-color)
+
 root=yes
 if [ "$(id -u)" = 0 ]; then
 	packages+=(runc busybox-static iproute2 iputils-ping util-linux strace)
