@@ -1,0 +1,255 @@
+package configurer_test
+
+import (
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+	"github.com/netsetgo/netsetgo/configurerfakes"
+)
+
+// unfinished leaves a pair in c1 as a run does that is killed ahead of its last
+// change.
+func unfinished(containers int) *world {
+	GinkgoHelper()
+	w := newWorld(containers)
+	w.container(1).up(loopback)
+	w.onCall = func(_ int, doing string) (error, bool) {
+		if changes(doing) && strings.Contains(doing, "netsetgo:n:") {
+			panic(killed{})
+		}
+		return nil, true
+	}
+	func() {
+		defer func() { Expect(recover()).To(Equal(killed{})) }()
+		_ = w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
+	}()
+	clear(w.locks)
+	w.onCall, w.conns, w.pinned, w.log = nil, nil, nil, nil
+	return w
+}
+
+var _ = Describe("the names of the pair", Label("unit"), func() {
+	It("go past a name that a link of the host has", func() {
+		w := newWorld(1)
+		w.host().add(configurer.Link{Name: "veth0"})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.expectWhole(w.container(1), 1)
+		Expect(w.attached(w.container(1))[0].Name).To(MatchRegexp(`^veth[1-9][0-9]*$`))
+	})
+
+	It("are given up when very many are taken", func() {
+		w := newWorld(1)
+		before := w.String()
+		tries := 0
+		w.onCall = func(_ int, doing string) (error, bool) {
+			if strings.Contains(doing, "type veth") {
+				tries++
+				return configurer.ErrExists, false
+			}
+			return nil, true
+		}
+		err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
+		Expect(err).To(MatchError(ContainSubstring("use another -vethNamePrefix")))
+		Expect(tries).To(Equal(64))
+		Expect(w.String()).To(Equal(before))
+		w.expectNothingOpen()
+	})
+
+	DescribeTable("are refused where the container has that of the peer, and nothing is followed",
+		func(take func(w *world)) {
+			w := newWorld(2)
+			take(w)
+			before := w.String()
+			err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
+			Expect(err).To(MatchError(configurer.ErrForeign))
+			Expect(err).To(MatchError(ContainSubstring("veth1")))
+			Expect(w.String()).To(Equal(before))
+			w.expectNothingOpen()
+		},
+		Entry("as the name of a link", func(w *world) {
+			w.container(1).add(configurer.Link{Name: "veth1"})
+		}),
+		Entry("as a second name of lo", func(w *world) {
+			w.container(1).named("lo").Altnames = []string{"veth1"}
+		}),
+		Entry("as a second name of an attachment's peer", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth5"}, firstPid)).To(Succeed())
+			w.container(1).named("eth5").Altnames = []string{"veth1"}
+		}),
+		Entry("as the name of a pair with a link of the host's that isn't ours", func(w *world) {
+			peers(w.host().add(configurer.Link{Name: "x", Kind: "veth"}), w.container(1).add(configurer.Link{Name: "veth1", Kind: "veth"}))
+			w.container(1).known = true
+		}),
+		Entry("as the name of a pair whose other end has the number of one of ours", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			c := w.container(1)
+			for c.last < w.host().named("veth0").Index {
+				c.add(configurer.Link{Name: "filler"})
+			}
+			c.links[3].Name, c.links[3].Index = "inner", w.host().named("veth0").Index
+			peers(c.links[3], c.add(configurer.Link{Name: "veth1", Kind: "veth"}))
+		}),
+		Entry("as the name of a pair whose other end has the number of another container's, same peer", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			end := w.host().named("veth0")
+			c := w.container(1)
+			c.known = true
+			c.add(configurer.Link{Name: "veth1", Kind: "veth"}).Peer = end.Index
+			Expect(c.named("veth1").Index).To(Equal(end.peer.Index))
+		}),
+	)
+
+	It("are given up when an interface in the way keeps being somebody's finished one", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		end := w.attached(w.container(1))[0]
+		end.Altnames = []string{lease.NamespaceName("veth1", 7)}
+		before := w.String()
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(configurer.ErrAgain))
+		Expect(w.String()).To(Equal(before))
+		w.expectNothingOpen()
+	})
+})
+
+// peers makes a pair of two links.
+func peers(a, b *device) { a.peer, b.peer = b, a }
+
+var _ = Describe("two runs for one container", Label("unit"), func() {
+	DescribeTable("make one attachment, when the other is quicker", func(doing string) {
+		w, whole := newWorld(1), newWorld(1)
+		Expect(whole.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
+		w.at(doing, func() error {
+			w.onCall = nil
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
+			return nil
+		})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
+		Expect(w.String()).To(Equal(whole.String()))
+		w.expectNothingOpen()
+	},
+		Entry("at once", "pin"),
+		Entry("before it looks for the bridge", "host: link brg0"),
+		Entry("before the bridge", "ip link add brg0"),
+		Entry("before the pair", "ip link add veth0"),
+	)
+
+	It("leave the attachment to the other, where it finishes while its lock is waited for", func() {
+		w := unfinished(1)
+		other := &configurerfakes.FakeLock{}
+		w.locks[other] = shared
+		tries := 0
+		w.onCall = func(_ int, doing string) (error, bool) {
+			if doing == "lock exclusive" {
+				if tries++; tries == 3 {
+					delete(w.locks, other)
+					end := w.container(1).named("veth1").peer
+					end.Altnames = append(end.Altnames, lease.NamespaceName("veth1", firstInode))
+				}
+			}
+			return nil, true
+		}
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(tries).To(Equal(3))
+		Expect(w.log).NotTo(ContainElement(ContainSubstring("delete")))
+		w.expectWhole(w.container(1), 1)
+		w.expectNothingOpen()
+	})
+
+	It("don't wait for each other longer than -timeout", func() {
+		w := unfinished(1)
+		other := &configurerfakes.FakeLock{}
+		w.locks[other] = shared
+		before := w.String()
+		config := netsetgo.NetworkConfig{Deadline: time.Now().Add(10 * time.Millisecond)}
+		err := w.netset().Up(config, firstPid)
+		Expect(err).To(MatchError(configurer.ErrTimeout))
+		Expect(err).To(MatchError(configurer.ErrBusy))
+		Expect(w.String()).To(Equal(before))
+		delete(w.locks, other)
+		w.expectNothingOpen()
+	})
+})
+
+var _ = Describe("what a killed run left in the container", Label("unit"), func() {
+	It("is deleted with the lock held alone, and made anew", func() {
+		w := unfinished(1)
+		left := w.container(1).named("veth1").peer.Index
+		w.at("ip link delete", func() error {
+			Expect(w.locks).To(HaveLen(1))
+			Expect(w.locks).To(ContainElement(exclusive))
+			return nil
+		})
+		w.at("ip link add veth", func() error { return nil })
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.attached(w.container(1))[0].Index).NotTo(Equal(left))
+		w.expectWhole(w.container(1), 1)
+	})
+
+	It("doesn't keep other runs waiting, once it is gone", func() {
+		w := unfinished(1)
+		w.at("ip link property add", func() error {
+			Expect(w.locks).To(HaveLen(1))
+			Expect(w.locks).To(ContainElement(shared))
+			return nil
+		})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+	})
+
+	It("may go by itself meanwhile", func() {
+		w := unfinished(1)
+		w.at("ip link delete", func() error {
+			w.host().remove(w.container(1).named("veth1"))
+			return nil
+		})
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.expectWhole(w.container(1), 1)
+	})
+})
+
+var _ = Describe("the lock", Label("unit"), func() {
+	It("is waited for by a run that attaches while one holds it alone", func() {
+		w := newWorld(1)
+		other := &configurerfakes.FakeLock{}
+		w.locks[other] = exclusive
+		tries := 0
+		w.onCall = func(_ int, doing string) (error, bool) {
+			if doing == "lock shared" {
+				if tries++; tries == 3 {
+					delete(w.locks, other)
+				}
+			}
+			return nil, true
+		}
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.expectWhole(w.container(1), 1)
+		w.expectNothingOpen()
+	})
+
+	It("is waited for no longer than -timeout", func() {
+		w := newWorld(1)
+		other := &configurerfakes.FakeLock{}
+		w.locks[other] = exclusive
+		config := netsetgo.NetworkConfig{Deadline: time.Now().Add(10 * time.Millisecond)}
+		err := w.netset().Up(config, firstPid)
+		Expect(err).To(MatchError(configurer.ErrTimeout))
+		Expect(err).To(MatchError(configurer.ErrBusy))
+		Expect(w.log).To(BeEmpty())
+		delete(w.locks, other)
+		w.expectNothingOpen()
+	})
+
+	It("isn't waited for by runs that attach, from each other", func() {
+		w := newWorld(1)
+		other := &configurerfakes.FakeLock{}
+		w.locks[other] = shared
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		delete(w.locks, other)
+		w.expectNothingOpen()
+	})
+})
