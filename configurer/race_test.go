@@ -201,6 +201,31 @@ var _ = Describe("what a killed run left in the container", Label("unit"), func(
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 	})
 
+	It("is all that a run takes away that fails then, whichever call it is", func() {
+		healed := unfinished(1)
+		healed.host().remove(healed.container(1).named("veth1"))
+		for nth := 1; ; nth++ {
+			w := unfinished(1)
+			before := w.String()
+			broken := false
+			fail := failing(nth, anyCall, errBroken, false)
+			w.onCall = func(call int, doing string) (error, bool) {
+				err, made := fail(call, doing)
+				broken = broken || err != nil
+				return err, made
+			}
+			err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
+			w.expectNothingOpen()
+			if !broken {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(nth).To(BeNumerically(">", 40), "there must be calls to fail")
+				return
+			}
+			Expect(err).To(MatchError(errBroken))
+			Expect(w.String()).To(Or(Equal(before), Equal(healed.String())))
+		}
+	})
+
 	It("may go by itself meanwhile", func() {
 		w := unfinished(1)
 		w.at("ip link delete", func() error {
