@@ -209,23 +209,30 @@ type (
 // doing says what a change does, as the beginning of an error.
 
 func (c AddBridge) doing() string { return "creating bridge " + c.Name }
+
 func (c AddPair) doing() string {
 	return fmt.Sprintf("creating the pair %s and %s", c.Name, c.Peer)
 }
 func (c DeleteLink) doing() string { return fmt.Sprintf("deleting link %d", c.Link) }
 func (c SetUp) doing() string      { return fmt.Sprintf("bringing link %d up=%t", c.Link, c.Up) }
-func (c SetMTU) doing() string     { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
-func (c SetMAC) doing() string     { return fmt.Sprintf("setting the MAC of link %d to %s", c.Link, c.MAC) }
+func (c SetMTU) doing() string { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
+
+func (c SetMAC) doing() string { return fmt.Sprintf("setting the MAC of link %d to %s", c.Link, c.MAC) }
+
 func (c SetAlias) doing() string {
 	return fmt.Sprintf("setting the alias of link %d to %q", c.Link, c.Alias)
 }
+
 func (c SilenceIPv6) doing() string {
 	return fmt.Sprintf("turning automatic IPv6 off on link %d", c.Link)
 }
+
 func (c AddAltname) doing() string { return fmt.Sprintf("giving link %d the name %q", c.Link, c.Name) }
+
 func (c AddAddress) doing() string {
 	return fmt.Sprintf("adding address %s to link %d", c.Address, c.Link)
 }
+
 func (c DeleteAddress) doing() string {
 	return fmt.Sprintf("deleting address %s of link %d", c.Address, c.Link)
 }

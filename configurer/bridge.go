@@ -1,0 +1,124 @@
+package configurer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// bridge finds the bridge or makes it, and returns it as it is then.
+func (r *run) bridge(mtu int) (Link, error) {
+	name := r.config.BridgeName
+	link, err := r.host.Link(Which{Name: name})
+	if errors.Is(err, ErrNotFound) {
+		link, err = r.makeBridge(mtu)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("looking for bridge %s: %w", name, err)
+	}
+	if link.Kind != "bridge" || link.Name != name {
+		return Link{}, fmt.Errorf("connecting to bridge %s: that is a name of %s; choose another -bridgeName", name, describe(link))
+	}
+	gateway := r.config.Gateway()
+	addresses, err := r.host.Addresses(link.Index)
+	if err != nil {
+		return Link{}, fmt.Errorf("reading the addresses of bridge %s: %w", name, err)
+	}
+	hasAddress := slices.Contains(addresses, gateway)
+	if link.Group == lease.Group && (hasAddress || len(addresses) == 0) {
+		if hasAddress && link.Up {
+			return link, nil
+		}
+		return r.finishBridge(link, hasAddress, mtu)
+	}
+	if !hasAddress {
+		return Link{}, fmt.Errorf("connecting to bridge %s: it hasn't the address %s, but %s; "+
+			"choose another -bridgeAddress or -bridgeName, or add it: ip address add %s dev %s",
+			name, gateway, list(addresses), gateway, name)
+	}
+	if !link.Up {
+		return Link{}, fmt.Errorf("connecting to bridge %s: it is down, and not netsetgo's; bring it up: ip link set %s up", name, name)
+	}
+	return link, nil
+}
+
+func describe(link Link) string {
+	return fmt.Sprintf("the %s %q", cmp.Or(link.Kind, "device"), link.Name)
+}
+
+func list(addresses []netip.Prefix) string {
+	if len(addresses) == 0 {
+		return "none"
+	}
+	return fmt.Sprint(addresses)
+}
+
+// makeBridge makes the link alone; what else a bridge needs is done where a
+// killed run's is finished too. Another run may be quicker, and is as welcome.
+func (r *run) makeBridge(mtu int) (Link, error) {
+	change := AddBridge{
+		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Gateway().Addr()),
+		Group: lease.Group, Index: new(int),
+	}
+	err := r.do(r.host, step{change, r.unlessUsed(change.Name, func(bridge Link) []Change {
+		return []Change{DeleteLink{bridge.Index}}
+	})})
+	if err != nil && !errors.Is(err, ErrExists) {
+		return Link{}, err
+	}
+	return r.host.Link(Which{Name: change.Name})
+}
+
+// finishBridge gives a bridge of ours what is missing. Another run may do the
+// same at the same time.
+func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) {
+	gateway := r.config.Gateway()
+	steps := []step{{change: SilenceIPv6{bridge.Index}}}
+	if mtu != 0 && mtu != bridge.MTU {
+		steps = append(steps, step{change: SetMTU{bridge.Index, mtu}})
+	}
+	if err := r.do(r.host, steps...); err != nil {
+		return Link{}, err
+	}
+	if !hasAddress {
+		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
+			return []Change{DeleteAddress{bridge.Index, gateway}}
+		})})
+		if err != nil && !errors.Is(err, ErrExists) {
+			return Link{}, err
+		}
+	}
+	err := r.do(r.host, step{SetUp{bridge.Index, true}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
+		return []Change{SetUp{bridge.Index, false}}
+	})})
+	if err != nil {
+		return Link{}, err
+	}
+	return r.host.Link(Which{Index: bridge.Index})
+}
+
+// unlessUsed undoes something of a bridge of ours: with the lock held alone, and
+// only while it has no port.
+func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() error {
+	return func() error {
+		if err := r.relock(true, time.Now().Add(undoTimeout)); err != nil {
+			return err
+		}
+		bridge, err := r.host.Link(Which{Name: name})
+		if errors.Is(err, ErrNotFound) || err == nil && bridge.Group != lease.Group {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ports, err := r.host.Ports(bridge.Index); err != nil || len(ports) > 0 {
+			return err
+		}
+		return reverse(r.host, undo(bridge)...)()
+	}
+}

@@ -1,0 +1,79 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// lease gives the host end the name of an address that nobody else has.
+func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
+	gateway := r.config.Gateway()
+	if addr := r.config.ContainerAddr(); addr.IsValid() {
+		note.Next = lease.After(gateway, addr)
+		return r.claim(pair, lease.AddressName(bridge.Name, addr), "leasing address "+addr.String())
+	}
+	for {
+		for addr := range lease.Candidates(gateway, note.Next) {
+			err := r.do(r.host, step{change: AddAltname{pair, lease.AddressName(bridge.Name, addr)}})
+			if errors.Is(err, ErrExists) {
+				continue
+			}
+			note.Next = lease.After(gateway, addr)
+			return err
+		}
+		// Full: unless some of those who hold an address are about to go.
+		if dying, err := r.anyDying(bridge, gateway); err != nil || !dying {
+			return errors.Join(err, fmt.Errorf("leasing an address: all of %s are taken; "+
+				"use a wider -bridgeAddress with another -bridgeName", gateway.Masked()))
+		}
+		if err := r.wait(); err != nil {
+			return fmt.Errorf("waiting for an address of %s: %w", gateway.Masked(), err)
+		}
+	}
+}
+
+func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
+	for addr := range lease.Candidates(gateway, netip.Addr{}) {
+		holder, err := r.host.Link(Which{Altname: lease.AddressName(bridge.Name, addr)})
+		if errors.Is(err, ErrNotFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if dying, err := r.dying(holder); dying || err != nil {
+			return dying, err
+		}
+	}
+	return false, nil
+}
+
+// claim gives a host end a name that only one may have. Who has it and is just
+// dying, as in a restart, is waited for; who lives is named.
+func (r *run) claim(pair int, name, doing string) error {
+	for {
+		err := r.do(r.host, step{change: AddAltname{pair, name}})
+		if !errors.Is(err, ErrExists) {
+			return err
+		}
+		holder, err := r.host.Link(Which{Altname: name})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("%s: looking who holds it: %w", doing, err)
+		}
+		if err == nil {
+			dying, err := r.dying(holder)
+			if err != nil {
+				return fmt.Errorf("%s: looking who holds it: %w", doing, err)
+			}
+			if !dying {
+				return fmt.Errorf("%s: %s holds it, by host link %s", doing, lease.ReadOwner(holder.Altnames), holder.Name)
+			}
+		}
+		if err := r.wait(); err != nil {
+			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// mtu is that of the pair, and of a bridge that is made for it; 0 where only the
+// bridge can tell.
+func (r *run) mtu() (int, error) {
+	if r.config.MTU != 0 {
+		return r.config.MTU, nil
+	}
+	uplink, err := r.host.DefaultDevice()
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking for the host's default route: %w", err)
+	}
+	link, err := r.host.Link(Which{Index: uplink})
+	if err != nil {
+		return 0, fmt.Errorf("reading the MTU of the host's default route: %w", err)
+	}
+	// A loopback's MTU is one more than a pair's may be (ETH_MAX_MTU).
+	return min(link.MTU, 65535), nil
+}
+
+// pair makes the pair of host end and peer, and returns the host end's index.
+func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
+	if mtu == 0 {
+		mtu = bridge.MTU
+	}
+	addr := r.config.ContainerAddr()
+	if !addr.IsValid() {
+		// That it is free is seen only when it is leased; until then the MAC is a guess.
+		for addr = range lease.Candidates(r.config.Gateway(), note.Next) {
+			break
+		}
+	}
+	change := AddPair{
+		MAC: lease.HostMAC(addr), Master: bridge.Index, MTU: mtu, Group: lease.Group,
+		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
+		Index: new(int), PeerIndex: new(int),
+	}
+	if change.PeerMAC == nil {
+		change.PeerMAC = lease.ContainerMAC(addr)
+	}
+	// Numbers in a growing circle behind the noted one: the first is nearly always
+	// free, and of a hundred runs at once each finds another soon.
+	const tries = 64
+	number := note.Number
+	for try := range tries {
+		change.Name = r.config.VethNamePrefix + strconv.Itoa(number)
+		err := r.do(r.host, step{change, r.undoPair(change)})
+		switch {
+		case err == nil:
+			note.Number = (number + 1) % (lease.MaxNumber + 1)
+			return *change.Index, r.do(r.host, step{change: SilenceIPv6{*change.Index}})
+		case errors.Is(err, ErrFull):
+			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
+		case !errors.Is(err, ErrExists):
+			return 0, err
+		}
+		if err := r.clearName(); err != nil {
+			return 0, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+		}
+		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
+	}
+	return 0, fmt.Errorf("creating a host end: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+}
+
+// undoPair deletes the host end. Where the answer to its making was lost, the
+// link is known by its name, and by a peer in the container.
+func (r *run) undoPair(pair AddPair) func() error {
+	return func() error {
+		if *pair.Index != 0 {
+			return reverse(r.host, DeleteLink{*pair.Index})()
+		}
+		host, err := r.host.Link(Which{Name: pair.Name})
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ours, err := r.peerIsHere(host)
+		if err != nil || !ours || host.Group != lease.Group || len(host.Altnames) > 0 {
+			return err
+		}
+		return reverse(r.host, DeleteLink{host.Index})()
+	}
+}
+
+// clearName looks whether it is the peer's name that is taken. nil means that it
+// isn't. A finished attachment, or what a killed run left and is now deleted, is
+// errAgain.
+func (r *run) clearName() error {
+	host, err := r.unfinished()
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if errors.Is(err, errFinished) {
+		return errAgain
+	}
+	if err != nil {
+		return err
+	}
+	// It may be another run's, still at work: with the lock held alone, nobody is.
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return err
+	}
+	if again, err := r.unfinished(); err == nil && again.Index == host.Index {
+		if err := r.do(r.host, step{change: DeleteLink{host.Index}}); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	if err := r.relock(false, r.config.Deadline); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+var errFinished = errors.New("the attachment is finished")
+
+// unfinished finds, by the container's interface, the host end that a killed run
+// left: ErrNotFound where there is no such interface, errFinished where it has an
+// owner, errForeign where it isn't ours.
+func (r *run) unfinished() (Link, error) {
+	peer, err := r.container.Link(Which{Name: r.config.ContainerInterface})
+	if err != nil {
+		return Link{}, err
+	}
+	host, err := r.hostEnd(peer)
+	if err == nil && lease.ReadOwner(host.Altnames).Complete() {
+		err = errFinished
+	}
+	return host, err
+}
