@@ -1,0 +1,102 @@
+package lease_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+func FuzzIDName(f *testing.F) {
+	f.Add("eth0", "web", "db")
+	f.Add("veth1", "pod:web:1", "pod:web:2")
+	f.Add("fifteen-bytes--", strings.Repeat("ä", 80), strings.Repeat("ä", 81))
+	f.Add("eth0", "web~", "web")
+	f.Fuzz(func(t *testing.T, ifname, one, other string) {
+		if len(ifname) > 15 || strings.Contains(ifname, ":") || !utf8.ValidString(ifname+one+other) || one == "" {
+			t.Skip("Validate lets none of them through")
+		}
+		name := lease.IDName(ifname, one)
+		if len(name) > 127 || !utf8.ValidString(name) {
+			t.Fatalf("%q has %d bytes", name, len(name))
+		}
+		if one != other && name == lease.IDName(ifname, other) {
+			t.Fatalf("%q and %q share %q", one, other, name)
+		}
+		id := lease.ReadOwner([]string{name}).ID
+		if id != one && !strings.HasSuffix(name, "~") {
+			t.Fatalf("%q was read back as %q", one, id)
+		}
+	})
+}
+
+func FuzzReadOwner(f *testing.F) {
+	f.Add("netsetgo:a:brg0:10.10.10.2", "netsetgo:n:veth1:4026532001", "netsetgo:c:veth1:pod:web")
+	f.Add("netsetgo:a:", "netsetgo:n::", "netsetgo:c:x")
+	f.Add("enp0s3", "", "netsetgo")
+	f.Fuzz(func(t *testing.T, a, n, c string) {
+		owner := lease.ReadOwner([]string{a, n, c})
+		if text := owner.String(); strings.ContainsAny(text, "\n\x1b\x00") {
+			t.Fatalf("%q reaches a terminal", text)
+		}
+		if !owner.Complete() {
+			return
+		}
+		again := lease.ReadOwner([]string{lease.NamespaceName(owner.ContainerInterface, owner.Inode)})
+		if again.ContainerInterface != owner.ContainerInterface || again.Inode != owner.Inode {
+			t.Fatalf("%+v was read back as %+v", owner, again)
+		}
+	})
+}
+
+func FuzzReadNote(f *testing.F) {
+	f.Add("netsetgo next=10.10.10.3 number=1")
+	f.Add("netsetgo")
+	f.Add("")
+	f.Add("the tower's uplink")
+	f.Add("netsetgo next=fe80::1%x number=9999 number=-1")
+	f.Fuzz(func(t *testing.T, alias string) {
+		note, ok := lease.ReadNote(alias)
+		if !ok && note != (lease.Note{}) {
+			t.Fatalf("%q isn't ours, but says %+v", alias, note)
+		}
+		if note.Number < 0 || note.Number > lease.MaxNumber {
+			t.Fatalf("%q gives number %d", alias, note.Number)
+		}
+		if again, ok := lease.ReadNote(note.String()); !ok || again != note {
+			t.Fatalf("%+v was read back as %+v", note, again)
+		}
+	})
+}
+
+func FuzzCandidates(f *testing.F) {
+	f.Add(uint32(0x0a0a0a01), 24, uint32(0))
+	f.Add(uint32(0x0a010101), 30, uint32(0x0a010102))
+	f.Add(uint32(0xfffffffd), 30, uint32(0xffffffff))
+	f.Fuzz(func(t *testing.T, ip uint32, bits int, next uint32) {
+		if bits < 1 || bits > 30 {
+			t.Skip("Validate doesn't let it through")
+		}
+		gateway := netip.PrefixFrom(addr(ip), bits)
+		host := ip & (1<<(32-bits) - 1)
+		if host == 0 || host == 1<<(32-bits)-1 {
+			t.Skip("Validate doesn't let it through")
+		}
+		seen := map[netip.Addr]bool{}
+		for candidate := range lease.Candidates(gateway, addr(next)) {
+			if seen[candidate] || candidate == gateway.Addr() || !gateway.Contains(candidate) {
+				t.Fatalf("%s of %s from %s", candidate, gateway, addr(next))
+			}
+			seen[candidate] = true
+		}
+		if most := min(1<<(32-bits)-3, lease.Tries-1); len(seen) < most {
+			t.Fatalf("%d of %s from %s", len(seen), gateway, addr(next))
+		}
+	})
+}
+
+func addr(ip uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)})
+}
