@@ -144,8 +144,10 @@ func (p *Process) Pings(address string) bool {
 	return p.Run("ping", "-c1", "-W1", address).Code == 0
 }
 
-// changing are facts that change by themselves: timers, and a number that counts up.
-var changing = regexp.MustCompile(`(?m) (hello_timer|tcn_timer|topology_change_timer|gc_timer|hold_timer|message_age_timer|forward_delay_timer) +[0-9.]+|^/proc/sys/net/netfilter/nf_conntrack_count:.*\n`)
+// changing are facts that change by themselves: timers, and a number that counts up;
+// and one that nobody can change back: a link that was up once keeps its queueing
+// discipline when it is down again.
+var changing = regexp.MustCompile(`(?m) (hello_timer|tcn_timer|topology_change_timer|gc_timer|hold_timer|message_age_timer|forward_delay_timer) +[0-9.]+| qdisc (noop|noqueue)|^/proc/sys/net/netfilter/nf_conntrack_count:.*\n`)
 
 // State is everything that netsetgo could change of a namespace, one fact a line:
 // links with all attributes, addresses, routes, rules, forwarding entries,
