@@ -1,0 +1,340 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// trace is where strace writes on a host; injection begins the mark that it leaves
+// on a call that it interfered with.
+const (
+	trace     = "/run/strace"
+	injection = ` \((INJECTED|DELAYED)\)|killed by SIGKILL|stopped by SIGSTOP`
+)
+
+// most is more calls of one kind than any run makes.
+const most = 200
+
+// strace is a command that runs the binary and interferes with its calls. Only the
+// main thread is looked at, to which netsetgo keeps.
+func strace(host *testnet.Host, call, interference string, arguments ...string) *exec.Cmd {
+	line := []string{"strace", "-qq", "-o", trace, "-e", "trace=" + call, "-e", "inject=" + call + ":" + interference, binary}
+	return host.Command(append(line, arguments...)...)
+}
+
+// traced reads what strace wrote.
+func traced(host *testnet.Host) string {
+	GinkgoHelper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/root%s", host.Pid, trace))
+	if !os.IsNotExist(err) {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return string(text)
+}
+
+// interfere runs the binary with one interference, and says whether it came to it.
+func interfere(host *testnet.Host, call, interference string, arguments ...string) (testnet.Result, bool) {
+	GinkgoHelper()
+	result := testnet.Finish(strace(host, call, interference, arguments...), "")
+	return result, regexp.MustCompile(injection).MatchString(traced(host))
+}
+
+// held is a run that is stopped after one of its messages to the kernel.
+type held struct {
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	done           chan error
+}
+
+// hold starts a run and stops it behind its nth message: nil where it has ended
+// before.
+func hold(host *testnet.Host, n int, arguments ...string) *held {
+	GinkgoHelper()
+	host.Must("rm", "-f", trace)
+	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan error, 1)}
+	run.cmd.Stdout, run.cmd.Stderr = &run.stdout, &run.stderr
+	run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	Expect(run.cmd.Start()).To(Succeed())
+	go func() { run.done <- run.cmd.Wait(); close(run.done) }()
+	DeferCleanup(func() {
+		_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
+		Eventually(run.done).Should(BeClosed())
+	})
+	ended := false
+	Eventually(func() bool {
+		select {
+		case <-run.done:
+			ended = true
+		default:
+		}
+		return ended || strings.Contains(traced(host), "stopped by SIGSTOP")
+	}).WithTimeout(10 * time.Second).WithPolling(time.Millisecond).Should(BeTrue())
+	if ended {
+		Expect(run.cmd.ProcessState.ExitCode()).To(Equal(0), run.stderr.String())
+		return nil
+	}
+	return run
+}
+
+// goOn lets the run end.
+func (run *held) goOn() testnet.Result {
+	GinkgoHelper()
+	Expect(syscall.Kill(-run.cmd.Process.Pid, syscall.SIGCONT)).To(Succeed())
+	Eventually(run.done).WithTimeout(20 * time.Second).Should(Receive())
+	return testnet.Result{Stdout: run.stdout.String(), Stderr: run.stderr.String(), Code: run.cmd.ProcessState.ExitCode()}
+}
+
+// connectedRight says that a container is connected, and by one host link only.
+func connectedRight(host *testnet.Host, container *testnet.Container) {
+	GinkgoHelper()
+	inside := links(&container.Process)["veth1"]
+	Expect(inside.prefixes()).To(HaveLen(1))
+	Expect(inside.Flags).To(ContainElement("LOWER_UP"))
+	var peers []int
+	for _, each := range links(&host.Process) {
+		if each.Bridge != "" && each.Group == group {
+			peers = append(peers, each.Index)
+			Expect(each.Altnames).To(HaveLen(2), "a lease and an owner")
+		}
+	}
+	Expect(peers).To(ConsistOf(inside.PeerIndex))
+	Expect(container.Must("ip", "route")).To(ContainSubstring("default via 10.10.10.1 dev veth1"))
+	Expect(container.Pings("10.10.10.1")).To(BeTrue())
+}
+
+// vanishes says that a host's attachments go by themselves. The kernel takes a moment
+// for it: sockets in the container's namespace hold on to that for as long as an RCU
+// grace period after they are closed.
+func vanishes(host *testnet.Host) {
+	GinkgoHelper()
+	Eventually(func() string { return host.Must("ip", "link", "show", "type", "veth") }).
+		WithTimeout(5 * time.Second).WithPolling(5 * time.Millisecond).Should(BeEmpty())
+}
+
+// group is netsetgo's mark, as ip prints it.
+const group = "7238503"
+
+var _ = Describe("a run that fails", Label("root"), func() {
+	var host *testnet.Host
+	var container *testnet.Container
+	BeforeEach(func() {
+		host = testnet.NewHost()
+		container = host.NewContainer()
+	})
+
+	DescribeTable("changes nothing, and says why", func(onHost, inContainer, flags, text string) {
+		host.Sh(onHost)
+		container.Sh(inContainer)
+		hostBefore, containerBefore := host.State(), container.State()
+		result := execute(host, strings.Fields(fmt.Sprintf("-pid %d %s", container.Pid, flags))...)
+		Expect(fails(result, 1)).To(ContainSubstring(text))
+		Expect(host.State()).To(Equal(hostBefore))
+		Expect(container.State()).To(Equal(containerBefore))
+	},
+		Entry("a bridge has the name in the container", "", "ip link add veth1 type bridge", "",
+			"making veth1 in the container: a network interface of that name is there already, and isn't netsetgo's; remove it, or choose another -containerInterface"),
+		Entry("a veth has the name in the container", "", "ip link add veth1 type veth peer name veth0; ip link set veth1 up", "",
+			"a network interface of that name is there already"),
+		Entry("lo has it as an altname", "", "ip link property add dev lo altname eth0", "-containerInterface eth0",
+			"a network interface of that name is there already"),
+		Entry("the bridge's name is a veth's", "ip link add brg0 type veth peer name other", "", "",
+			`connecting to bridge brg0: that is a name of the veth "brg0"; choose another -bridgeName`),
+		Entry("the bridge's name is lo's", "ip link property add dev lo altname brg0", "", "",
+			`connecting to bridge brg0: that is a name of the device "lo"; choose another -bridgeName`),
+		Entry("the bridge's name is another bridge's altname", "ip link add name other type bridge; ip link property add dev other altname brg0", "", "",
+			`connecting to bridge brg0: that is a name of the bridge "other"; choose another -bridgeName`),
+		Entry("there is a default route", "", "ip link add uplink type bridge; ip link set uplink up; ip route add default dev uplink", "",
+			"there is one already; use -defaultRoute=false"),
+		Entry("there is a default route of another metric", "", "ip link set lo up; ip route add default dev lo metric 900", "",
+			"use -defaultRoute=false"),
+		Entry("the kernel refuses a route", "", "", "-route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),
+	)
+
+	DescribeTable("names the command that helps", func(script, command string) {
+		host.Sh(script)
+		before := host.State()
+		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)
+		Expect(line).To(HaveSuffix(": " + command))
+		Expect(host.State()).To(Equal(before))
+		host.Sh(command)
+		up(host, container)
+		Expect(container.Pings("10.10.10.1")).To(BeTrue())
+	},
+		Entry("a bridge of somebody else's has another address", "ip link add brg0 type bridge; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0",
+			"ip address add 10.10.10.1/24 dev brg0"),
+		Entry("a bridge of somebody else's has no address", "ip link add brg0 type bridge; ip link set brg0 up",
+			"ip address add 10.10.10.1/24 dev brg0"),
+		Entry("a bridge of somebody else's is down", "ip link add brg0 type bridge; ip address add 10.10.10.1/24 dev brg0",
+			"ip link set brg0 up"),
+		Entry("a bridge of netsetgo's has another address",
+			"ip link add brg0 group "+group+" type bridge; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0; ip link set brg0 alias netsetgo",
+			"ip address add 10.10.10.1/24 dev brg0"),
+	)
+
+	It("leaves other containers connected when its address is leased", func() {
+		other := host.NewContainer()
+		up(host, other, "-id", "web")
+		hostBefore, containerBefore := host.State(), container.State()
+		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-containerAddress", "10.10.10.2"), 1)
+		Expect(line).To(ContainSubstring(`leasing address 10.10.10.2: container "web" holds it, by host link veth0`))
+		Expect(host.State()).To(Equal(hostBefore))
+		Expect(container.State()).To(Equal(containerBefore))
+		Expect(other.Pings("10.10.10.1")).To(BeTrue())
+	})
+
+	It("waits for the lock no longer than -timeout", func() {
+		hostBefore, containerBefore := host.State(), container.State()
+		release := holdLock(host)
+		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-timeout", "100ms"), 1)
+		Expect(line).To(ContainSubstring("the time given by -timeout is over"))
+		Expect(host.State()).To(Equal(hostBefore))
+		Expect(container.State()).To(Equal(containerBefore))
+		release()
+		up(host, container)
+	})
+})
+
+// holdLock holds the lock of a host alone, as a run that removes a bridge does.
+func holdLock(host *testnet.Host) (release func()) {
+	GinkgoHelper()
+	cmd := host.Command("flock", "--exclusive", "/run/netsetgo.lock", "sh", "-c", "touch /run/held; exec cat")
+	input, err := cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() { _ = input.Close(); _ = cmd.Wait() })
+	Eventually(filepath.Join("/proc", strconv.Itoa(host.Pid), "root/run/held")).Should(BeAnExistingFile())
+	return func() { _ = input.Close(); _ = cmd.Wait() }
+}
+
+var _ = Describe("interference with a call", Label("root"), func() {
+	var host *testnet.Host
+	var before string
+	BeforeEach(func() {
+		host = testnet.NewHost()
+		before = host.State()
+	})
+
+	// Every call of a kind in turn, until a run makes fewer of them. A call that fails
+	// undoes all before it; or it didn't matter, and all is right.
+	DescribeTable("is undone, whichever call it is", func(call, interference string, flags ...string) {
+		failed := 0
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("%s %d", call, n))
+			container := host.NewContainer()
+			containerBefore := container.State()
+			arguments := append([]string{"-pid", strconv.Itoa(container.Pid)}, flags...)
+			result, hit := interfere(host, call, fmt.Sprintf("%s:when=%d", interference, n), arguments...)
+			if result.Code == 0 {
+				succeeds(result)
+				connectedRight(host, container)
+				down(host, container)
+			} else {
+				failed++
+				Expect(hit).To(BeTrue(), result.Stderr)
+				fails(result, 1)
+				Expect(container.State()).To(Equal(containerBefore))
+			}
+			Expect(host.State()).To(Equal(before))
+			container.Kill()
+			if !hit {
+				break
+			}
+		}
+		Expect(failed).To(BeNumerically(">=", 2))
+	},
+		Entry("a message that can't be sent", "sendto", "error=ENOBUFS"),
+		Entry("an answer that is lost", "recvmsg", "error=ENOBUFS"),
+		Entry("a namespace that can't be entered", "setns", "error=EPERM"),
+		Entry("a socket that can't be opened", "socket", "error=EMFILE"),
+		Entry("a lock that can't be had", "flock", "error=ENOLCK"),
+		Entry("a time that is over", "sendto", "delay_exit=150ms", "-timeout", "100ms"),
+	)
+
+	It("by a kill at any call leaves what the same run finishes", func() {
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("killed at message %d", n))
+			container := host.NewContainer()
+			result, hit := interfere(host, "sendto", fmt.Sprintf("signal=KILL:when=%d", n), "-pid", strconv.Itoa(container.Pid))
+			Expect(result.Code == 0).To(Equal(!hit))
+			up(host, container)
+			connectedRight(host, container)
+			down(host, container)
+			Expect(host.State()).To(Equal(before))
+			container.Kill()
+			if !hit {
+				break
+			}
+		}
+	})
+
+	It("by a kill at any call leaves what goes with the container", func() {
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("killed at message %d", n))
+			container := host.NewContainer()
+			_, hit := interfere(host, "sendto", fmt.Sprintf("signal=KILL:when=%d", n), "-pid", strconv.Itoa(container.Pid), "-id", "web")
+			container.Kill()
+			vanishes(host)
+			succeeds(execute(host, "down", "-id", "web"))
+			Expect(host.State()).To(Equal(before))
+			if !hit {
+				break
+			}
+		}
+	})
+
+	DescribeTable("with down leaves what the next down removes", func(interference string) {
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("message %d", n))
+			container := host.NewContainer()
+			up(host, container, "-id", "web")
+			_, hit := interfere(host, "sendto", fmt.Sprintf("%s:when=%d", interference, n), "down", "-id", "web")
+			succeeds(execute(host, "down", "-id", "web"))
+			Expect(host.State()).To(Equal(before))
+			container.Kill()
+			if !hit {
+				break
+			}
+		}
+	},
+		Entry("by a kill", "signal=KILL"),
+		Entry("by an error", "error=ENOBUFS"),
+	)
+
+	It("by the end of the container is no harm", func() {
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("ended behind message %d", n))
+			container := host.NewContainer()
+			run := hold(host, n, "-pid", strconv.Itoa(container.Pid))
+			container.Kill()
+			if run != nil {
+				if result := run.goOn(); result.Code != 0 {
+					fails(result, 1)
+				}
+			}
+			vanishes(host)
+			succeeds(execute(host, "down", "-id", "any"))
+			Expect(host.State()).To(Equal(before))
+			if run == nil {
+				break
+			}
+		}
+	})
+})
