@@ -55,4 +55,5 @@ if [ "$passed" = 0 ] && [ $status = 0 ]; then
 	echo "no spec ran" >&2
 	status=1
 fi
+[ $status = 0 ] || echo "== FAILED, see above" >&2
 exit $status
