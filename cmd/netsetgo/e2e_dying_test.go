@@ -1,0 +1,59 @@
+package main_test
+
+import (
+	"strconv"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// A namespace outlives its last process for the time that the kernel takes to free the
+// netlink sockets of its processes, some 10 ms (call_rcu in netlink_release,
+// net/netlink/af_netlink.c). Nothing tells it from one that lives, but that it ends.
+var _ = PDescribe("a container that was killed while it had a netlink socket", Label("root"), func() {
+	var (
+		host            *testnet.Host
+		container, next *testnet.Container
+	)
+
+	BeforeEach(func() {
+		host = testnet.NewHost()
+		container, next = host.NewContainer(), host.NewContainer()
+	})
+
+	It("gives its id away at once", func() {
+		up(host, container, "-id", "web")
+		container.Kill()
+		up(host, next, "-id", "web")
+		Expect(next.Pings("10.10.10.1")).To(BeTrue())
+	})
+
+	It("gives its address away at once", func() {
+		up(host, container, "-containerAddress", "10.10.10.7")
+		container.Kill()
+		up(host, next, "-containerAddress", "10.10.10.7")
+		Expect(next.Pings("10.10.10.1")).To(BeTrue())
+	})
+
+	It("gives the last address of a subnet away at once", func() {
+		up(host, container, "-bridgeAddress", "10.10.10.1/30")
+		container.Kill()
+		up(host, next, "-bridgeAddress", "10.10.10.1/30")
+		Expect(next.Pings("10.10.10.1")).To(BeTrue())
+	})
+
+	DescribeTable("leaves nothing after down", func(target func() []string) {
+		before := host.State()
+		up(host, container, "-id", "web")
+		container.Kill()
+		succeeds(execute(host, append([]string{"down"}, target()...)...))
+		Expect(links(&host.Process)).To(HaveLen(1))
+		stays(&host.Process, before)
+	},
+		Entry("by its id", func() []string { return []string{"-id", "web"} }),
+		Entry("by its pid", func() []string { return []string{"-pid", strconv.Itoa(container.Pid)} }),
+		Entry("by its namespace", func() []string { return []string{"-netns", "/proc/" + strconv.Itoa(container.Pid) + "/ns/net"} }),
+	)
+})
