@@ -1,0 +1,79 @@
+package netsetgo_test
+
+import (
+	"net"
+	"net/netip"
+	"regexp"
+	"testing"
+
+	"github.com/netsetgo/netsetgo"
+)
+
+var (
+	interfaceName = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\z`)
+	printable     = regexp.MustCompile(`\A[^\x00-\x1f\x7f]*\z`)
+)
+
+func FuzzValidate(f *testing.F) {
+	f.Add("brg0", "veth", "eth0", "web", []byte{10, 0, 0, 1}, 24, []byte{10, 0, 0, 2}, 1500, []byte{2, 0, 0, 0, 0, 1}, []byte{192, 168, 0, 0}, 16, []byte{10, 0, 0, 9}, 7)
+	f.Add("..", "a%db", "lo", "a\x1b[31m", []byte{127, 0, 0, 1}, 31, []byte{}, 67, []byte{1}, []byte{}, 33, []byte{}, -1)
+	f.Add("", "", "", "", net.ParseIP("fd00::1").To16(), 64, []byte(net.ParseIP("fd00::2")), 65536, []byte{}, make([]byte, 16), 0, make([]byte, 4), 1<<31)
+	f.Fuzz(func(t *testing.T, bridge, prefix, ifname, id string, bridgeIP []byte, bits int, containerIP []byte,
+		mtu int, mac, destination []byte, length int, via []byte, metric int,
+	) {
+		config := netsetgo.NetworkConfig{
+			BridgeName: bridge, VethNamePrefix: prefix, ContainerInterface: ifname, ID: id, MTU: mtu,
+			ContainerIP: containerIP, MAC: mac,
+		}
+		if len(bridgeIP) > 0 {
+			config.BridgeIP = bridgeIP
+			config.Subnet = &net.IPNet{IP: bridgeIP, Mask: net.CIDRMask(bits, 8*len(bridgeIP))}
+		}
+		if len(destination) > 0 {
+			to, _ := netip.AddrFromSlice(destination)
+			gateway, _ := netip.AddrFromSlice(via)
+			config.Routes = []netsetgo.Route{{Destination: netip.PrefixFrom(to, length), Gateway: gateway, Metric: metric}}
+		}
+		if err := config.Validate(); err != nil {
+			if text := err.Error(); !printable.MatchString(text) {
+				t.Fatalf("%q reaches a terminal", text)
+			}
+			return
+		}
+		usable(t, config.WithDefaults())
+	})
+}
+
+// usable looks at what is trusted of a configuration once it was validated.
+func usable(t *testing.T, config netsetgo.NetworkConfig) {
+	t.Helper()
+	for _, name := range []string{config.BridgeName, config.VethNamePrefix + "9999", config.ContainerInterface} {
+		if !interfaceName.MatchString(name) {
+			t.Fatalf("%q got through", name)
+		}
+	}
+	if !printable.MatchString(config.ID) {
+		t.Fatalf("id %q got through", config.ID)
+	}
+	gateway := config.Gateway()
+	if !gateway.Addr().Is4() || gateway.Bits() < 1 || gateway.Bits() > 30 {
+		t.Fatalf("bridge address %s got through", gateway)
+	}
+	last := netsetgo.Broadcast(gateway)
+	if !gateway.Contains(last) || gateway.Contains(last.Next()) {
+		t.Fatalf("%s isn't the last of %s", last, gateway)
+	}
+	for _, addr := range []netip.Addr{gateway.Addr(), config.ContainerAddr()} {
+		if addr.IsValid() && (!gateway.Contains(addr) || addr == last || addr == gateway.Masked().Addr()) {
+			t.Fatalf("%s in %s got through", addr, gateway)
+		}
+	}
+	if config.ContainerAddr() == gateway.Addr() {
+		t.Fatalf("%s got through, the gateway's", gateway)
+	}
+	for _, route := range config.AllRoutes() {
+		if !route.Destination.IsValid() || !gateway.Contains(route.Gateway) {
+			t.Fatalf("route %+v got through", route)
+		}
+	}
+}
