@@ -17,7 +17,7 @@ var (
 func FuzzValidate(f *testing.F) {
 	f.Add("brg0", "veth", "eth0", "web", []byte{10, 0, 0, 1}, 24, []byte{10, 0, 0, 2}, 1500, []byte{2, 0, 0, 0, 0, 1}, []byte{192, 168, 0, 0}, 16, []byte{10, 0, 0, 9}, 7)
 	f.Add("..", "a%db", "lo", "a\x1b[31m", []byte{127, 0, 0, 1}, 31, []byte{}, 67, []byte{1}, []byte{}, 33, []byte{}, -1)
-	f.Add("", "", "", "", net.ParseIP("fd00::1").To16(), 64, []byte(net.ParseIP("fd00::2")), 65536, []byte{}, make([]byte, 16), 0, make([]byte, 4), 1<<31)
+	f.Add("", "", "", "", []byte(net.ParseIP("fd00::1")), 64, []byte(net.ParseIP("fd00::2")), 65536, []byte{}, make([]byte, 16), 0, make([]byte, 4), 1<<31)
 	f.Fuzz(func(t *testing.T, bridge, prefix, ifname, id string, bridgeIP []byte, bits int, containerIP []byte,
 		mtu int, mac, destination []byte, length int, via []byte, metric int,
 	) {
