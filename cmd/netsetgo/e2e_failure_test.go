@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -35,10 +34,15 @@ func strace(host *testnet.Host, call, interference string, arguments ...string) 
 	return host.Command(append(line, arguments...)...)
 }
 
+// onHost is a path of a host, as seen from here.
+func onHost(host *testnet.Host, path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", host.Pid, path)
+}
+
 // traced reads what strace wrote.
 func traced(host *testnet.Host) string {
 	GinkgoHelper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/root%s", host.Pid, trace))
+	text, err := os.ReadFile(onHost(host, trace))
 	if !os.IsNotExist(err) {
 		Expect(err).NotTo(HaveOccurred())
 	}
@@ -63,7 +67,7 @@ type held struct {
 // before.
 func hold(host *testnet.Host, n int, arguments ...string) *held {
 	GinkgoHelper()
-	host.Must("rm", "-f", trace)
+	_ = os.Remove(onHost(host, trace))
 	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan error, 1)}
 	run.cmd.Stdout, run.cmd.Stderr = &run.stdout, &run.stderr
 	run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -135,8 +139,8 @@ var _ = Describe("a run that fails", Label("root"), func() {
 		container = host.NewContainer()
 	})
 
-	DescribeTable("changes nothing, and says why", func(onHost, inContainer, flags, text string) {
-		host.Sh(onHost)
+	DescribeTable("changes nothing, and says why", func(script, inContainer, flags, text string) {
+		host.Sh(script)
 		container.Sh(inContainer)
 		hostBefore, containerBefore := host.State(), container.State()
 		result := execute(host, strings.Fields(fmt.Sprintf("-pid %d %s", container.Pid, flags))...)
@@ -215,7 +219,7 @@ func holdLock(host *testnet.Host) (release func()) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cmd.Start()).To(Succeed())
 	DeferCleanup(func() { _ = input.Close(); _ = cmd.Wait() })
-	Eventually(filepath.Join("/proc", strconv.Itoa(host.Pid), "root/run/held")).Should(BeAnExistingFile())
+	Eventually(onHost(host, "/run/held")).Should(BeAnExistingFile())
 	return func() { _ = input.Close(); _ = cmd.Wait() }
 }
 

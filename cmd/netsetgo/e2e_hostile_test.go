@@ -1,0 +1,213 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// inShell keeps a script going round in a container.
+func inShell(container *testnet.Container, script string) *exec.Cmd {
+	GinkgoHelper()
+	cmd := container.Command("sh", "-c", "while :; do\n"+script+"\ndone >/dev/null 2>&1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	Expect(cmd.Start()).To(Succeed())
+	DeferCleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// freeze stops the container's script, so that what is there can be looked at.
+func freeze(cmd *exec.Cmd) {
+	GinkgoHelper()
+	Expect(syscall.Kill(-cmd.Process.Pid, syscall.SIGSTOP)).To(Succeed())
+	Eventually(func() []string { return running(cmd.Process.Pid) }).WithPolling(time.Millisecond).Should(BeEmpty())
+}
+
+// running are the processes of a group that may still change something. A shell in
+// state D waits for a child that is stopped on its way to its program (vfork(2)).
+func running(group int) []string {
+	GinkgoHelper()
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	Expect(err).NotTo(HaveOccurred())
+	var found []string
+	for _, path := range paths {
+		text, _ := os.ReadFile(path) // nothing where it ended meanwhile
+		// pid (name) state parent group ..., proc_pid_stat(5)
+		end := bytes.LastIndexByte(text, ')') + 1
+		fields := strings.Fields(string(text[end:]))
+		if len(fields) < 3 || fields[2] != strconv.Itoa(group) || strings.Contains("TZX", fields[0]) {
+			continue
+		}
+		if fields[0] != "D" || !bytes.HasSuffix(text[:end], []byte("(sh)")) {
+			found = append(found, string(text))
+		}
+	}
+	return found
+}
+
+func thaw(cmd *exec.Cmd) {
+	GinkgoHelper()
+	Expect(syscall.Kill(-cmd.Process.Pid, syscall.SIGCONT)).To(Succeed())
+}
+
+// isOnlyOurs says that netsetgo's address, and routes by its bridge, are nowhere in the
+// container but on the peer of a host end.
+func isOnlyOurs(host *testnet.Host, container *testnet.Container) {
+	GinkgoHelper()
+	onHost := map[int]link{}
+	for _, each := range links(&host.Process) {
+		onHost[each.Index] = each
+	}
+	ours := map[string]bool{}
+	for name, each := range links(&container.Process) {
+		end := onHost[each.PeerIndex]
+		ours[name] = each.Details.Kind == "veth" && end.Group == group && end.PeerIndex == each.Index
+		for _, prefix := range each.prefixes() {
+			if strings.HasPrefix(prefix, "10.10.10.") {
+				Expect(ours[name]).To(BeTrue(), "%s is on %s, which is another's: %+v", prefix, name, each)
+			}
+		}
+	}
+	var routes []struct{ Dst, Gateway, Dev string }
+	Expect(json.Unmarshal([]byte(container.Must("ip", "-json", "route")), &routes)).To(Succeed())
+	for _, route := range routes {
+		if route.Gateway == "10.10.10.1" {
+			Expect(ours[route.Dev]).To(BeTrue(), "the route %+v is by another's link", route)
+		}
+	}
+}
+
+var _ = Describe("a container that works against it", Label("root"), func() {
+	var host *testnet.Host
+	var before string
+	BeforeEach(func() {
+		host = testnet.NewHost()
+		before = host.State()
+	})
+
+	DescribeTable("never gets the address on another link, while it does as it likes", func(script string) {
+		const rounds = 25
+		done := 0
+		for range rounds {
+			container := host.NewContainer()
+			loop := inShell(container, script)
+			result := execute(host, "-pid", strconv.Itoa(container.Pid), "-id", "web")
+			freeze(loop)
+			if result.Code == 0 {
+				succeeds(result)
+				done++
+			} else {
+				fails(result, 1)
+				Expect(links(&host.Process)).To(HaveLen(1))
+			}
+			isOnlyOurs(host, container)
+			thaw(loop)
+			down(host, container)
+			Expect(links(&host.Process)).To(HaveLen(1))
+			_ = syscall.Kill(-loop.Process.Pid, syscall.SIGKILL)
+			container.Kill()
+		}
+		Expect(host.State()).To(Equal(before))
+		GinkgoWriter.Printf("%d of %d runs were done\n", done, rounds)
+	},
+		Entry("makes, renames and deletes bridges of the name", `
+			ip -force -batch - <<EOF
+link add name veth1 type bridge
+link set dev veth1 name x
+link add name veth1 type bridge
+link set dev veth1 up
+link delete dev x
+link delete dev veth1
+EOF`),
+		Entry("makes pairs of the name, and deletes what it finds", `
+			ip -force -batch - <<EOF
+link delete dev veth1
+link add name veth1 type veth peer name veth0
+link set dev veth0 up
+link set dev veth1 up
+link delete dev veth1
+EOF`),
+		Entry("renames what it finds, and gives its name to others", `
+			ip -force -batch - <<EOF
+link set dev veth1 name eth0
+link property add dev lo altname veth1
+link property del dev lo altname veth1
+link add name veth1 type bridge
+link delete dev veth1 type bridge
+link set dev eth0 name veth1
+EOF`),
+		Entry("puts a link of its own in the place of what it finds", `
+			i=$(ip -oneline link show dev veth1 | cut -d: -f1)
+			if [ -n "$i" ]; then
+				ip -force -batch - <<EOF
+link delete dev veth1
+link add name veth1 index $i type bridge
+link set dev veth1 up
+EOF
+			fi
+			ip link delete dev veth1 type bridge`),
+	)
+
+	// The same without luck: the run is stopped behind each of its messages in turn, and
+	// goes on when the container has done it.
+	DescribeTable("never gets the address on another link, whenever it does it", func(script string) {
+		failed := 0
+		for n := 1; ; n++ {
+			Expect(n).To(BeNumerically("<", most))
+			By(fmt.Sprintf("behind message %d", n))
+			container := host.NewContainer()
+			run := hold(host, n, "-pid", strconv.Itoa(container.Pid))
+			container.Run("sh", "-c", script)
+			if run != nil {
+				if result := run.goOn(); result.Code != 0 {
+					failed++
+					fails(result, 1)
+					Expect(links(&host.Process)).To(HaveLen(1))
+				}
+			}
+			isOnlyOurs(host, container)
+			down(host, container)
+			Expect(links(&host.Process)).To(HaveLen(1))
+			container.Kill()
+			if run == nil {
+				break
+			}
+		}
+		Expect(host.State()).To(Equal(before))
+		Expect(failed).To(BeNumerically(">=", 1))
+	},
+		Entry("makes a bridge of the name", "ip link add name veth1 type bridge && ip link set dev veth1 up"),
+		Entry("gives the name to lo", "ip link property add dev lo altname veth1"),
+		Entry("deletes its interface", "ip link delete dev veth1"),
+		Entry("renames its interface", "ip link set dev veth1 name x"),
+		Entry("renames its interface and makes another", "ip link set dev veth1 name x; ip link add name veth1 type bridge; ip link set dev veth1 up"),
+		Entry("deletes its interface and makes another of the same name and index", `
+			i=$(ip -oneline link show dev veth1 | cut -d: -f1)
+			ip link delete dev veth1
+			ip link add name veth1 index ${i:-2} type bridge
+			ip link set dev veth1 up`),
+		Entry("deletes its interface and makes a pair of the same name and index", `
+			i=$(ip -oneline link show dev veth1 | cut -d: -f1)
+			ip link delete dev veth1
+			ip link add name veth1 index ${i:-2} type veth peer name veth0
+			ip link set dev veth0 up; ip link set dev veth1 up`),
+		Entry("takes the address", "ip link set dev veth1 up; ip address add 10.10.10.2/24 dev veth1"),
+		Entry("adds a default route", "ip link set dev lo up; ip route add default dev lo"),
+		Entry("moves its interface away", "unshare --net sleep 9 & ip link set dev veth1 netns $!; kill $!"),
+	)
+})
