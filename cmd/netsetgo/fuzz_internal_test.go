@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"ociVersion":"1.0.2","id":"web","status":"created","pid":4711,"bundle":"/b"}`), "")
+	f.Add([]byte(`{"ociVersion":"1.0","id":"web","status":"stopped","pid":0}`), "down")
+	f.Add([]byte(`{"id":7,"pid":"x"}`), "up")
+	f.Add([]byte("null"), "")
+	f.Fuzz(func(t *testing.T, text []byte, given string) {
+		if given != "up" && given != "down" {
+			given = ""
+		}
+		s, err := readState(bytes.NewReader(text))
+		if err != nil {
+			expectOneLine(t, err)
+			return
+		}
+		verb, err := s.verb(given)
+		switch {
+		case err != nil:
+			expectOneLine(t, err)
+		case verb != "up" && verb != "down" || given != "" && verb != given:
+			t.Fatalf("%s with %q means %q", text, given, verb)
+		case verb == "up" && s.Pid <= 1, verb == "down" && s.ID == "", s.Pid < 0:
+			t.Fatalf("%s means %s", text, verb)
+		}
+	})
+}
+
+func FuzzFlags(f *testing.F) {
+	f.Add("-pid\n7\n-route\n192.168.0.0/16,via=10.10.10.9,metric=7")
+	f.Add("--bridgeName=tower\n--bridgeAddress=10.10.10.1/24\n--containerAddress=10.10.10.2/24\n-defaultRoute=false")
+	f.Add("-netns\n..\n-mac\n02:00\n-timeout\n-1s\n-output\nyaml")
+	f.Add("-h")
+	f.Fuzz(func(t *testing.T, line string) {
+		options, err := parse(strings.Split(line, "\n"), io.Discard)
+		if err != nil {
+			expectOneLine(t, err)
+			return
+		}
+		if options.timeout <= 0 || options.given["pid"] && options.pid < 1 || options.pid != 0 && options.netns != "" {
+			t.Fatalf("%q got through", line)
+		}
+		config, err := options.config()
+		if err == nil {
+			err = config.Validate()
+		}
+		if err != nil {
+			expectOneLine(t, err)
+		}
+	})
+}
+
+func FuzzRoute(f *testing.F) {
+	f.Add("192.168.0.0/16")
+	f.Add("0.0.0.0/0,metric=4294967295,via=10.10.10.1")
+	f.Add("::/0,via=fe80::1%eth0")
+	f.Add("192.168.0.0/16,,")
+	f.Fuzz(func(t *testing.T, text string) {
+		var o options
+		if err := o.addRoute(text); err != nil {
+			if len(o.routes) != 0 {
+				t.Fatalf("%q is refused, and added", text)
+			}
+			expectOneLine(t, err)
+			return
+		}
+		route := o.routes[0]
+		if !route.Destination.IsValid() || route.Metric < 0 || route.Metric > 1<<32-1 {
+			t.Fatalf("%q is %+v", text, route)
+		}
+		if strings.Contains(text, "via=") != route.Gateway.IsValid() {
+			t.Fatalf("%q is %+v", text, route)
+		}
+	})
+}
+
+func FuzzContainerAddress(f *testing.F) {
+	f.Add("10.10.10.2", "10.10.10.1/24")
+	f.Add("10.10.10.2/24", "10.10.10.1/24")
+	f.Add("10.0.0.2/+16", "10.0.0.1/16")
+	f.Add("fd00::2/64", "fd00::1/64")
+	f.Fuzz(func(t *testing.T, text, bridge string) {
+		_, subnet, err := net.ParseCIDR(bridge)
+		if err != nil {
+			t.Skip("there is always a subnet")
+		}
+		ip, err := parseContainerAddress(text, subnet)
+		if err != nil {
+			return
+		}
+		bits, _ := subnet.Mask.Size()
+		with, given, err := net.ParseCIDR(text)
+		switch {
+		case !strings.Contains(text, "/") && !net.ParseIP(text).Equal(ip):
+			t.Fatalf("%q is %s", text, ip)
+		case strings.Contains(text, "/") && err != nil:
+			t.Fatalf("%q got through as %s in %s", text, ip, bridge)
+		case strings.Contains(text, "/"):
+			if length, _ := given.Mask.Size(); length != bits || !with.Equal(ip) {
+				t.Fatalf("%q is %s in %s", text, ip, bridge)
+			}
+		}
+	})
+}
+
+func FuzzOneLine(f *testing.F) {
+	f.Add("netsetgo: a\nb\x1b[31m")
+	f.Add("\u009b\u202e\xff")
+	f.Fuzz(func(t *testing.T, text string) { expectHarmless(t, oneLine(text)) })
+}
+
+// expectOneLine says that an error is printed on one line, and harms no terminal.
+func expectOneLine(t *testing.T, err error) {
+	t.Helper()
+	expectHarmless(t, oneLine(err.Error()))
+}
+
+func expectHarmless(t *testing.T, text string) {
+	t.Helper()
+	for _, r := range text {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			t.Fatalf("%q reaches a terminal", text)
+		}
+	}
+}
