@@ -140,6 +140,7 @@ var _ = Describe("a run that fails", Label("unit"), func() {
 
 	It("undoes in reverse, and nothing else", func() {
 		w := newWorld(1)
+		w.host().named(uplink).MTU = 1500
 		w.onCall = func(_ int, doing string) (error, bool) {
 			if strings.Contains(doing, "netsetgo:n:") && changes(doing) {
 				w.log = nil
