@@ -14,6 +14,8 @@ present() {
 	iproute2) has ip ;;
 	iputils-ping) has ping ;;
 	libc6-dev) has gcc && gcc -E -include stdlib.h -x c /dev/null >/dev/null 2>&1 ;;
+	nftables) has nft ;;
+	procps) has sysctl ;;
 	util-linux) has unshare && has nsenter ;;
 	*) has "$1" ;;
 	esac
