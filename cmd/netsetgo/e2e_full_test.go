@@ -27,9 +27,11 @@ var _ = Describe("up where nothing is free, with the kernel", Label("root"), fun
 	refused := func(container *testnet.Container, flags ...string) string {
 		GinkgoHelper()
 		onHost, inside := hostState(), container.State()
+		run := host.Command(append([]string{binary, "-timeout", "5s", "-pid", strconv.Itoa(container.Pid)}, flags...)...)
 		begin := time.Now()
-		message := fails(execute(host, append([]string{"-pid", strconv.Itoa(container.Pid)}, flags...)...), 1)
-		Expect(time.Since(begin)).To(BeNumerically("<", time.Second))
+		message := fails(testnet.Finish(run, ""), 1)
+		Expect(time.Since(begin)).To(BeNumerically("<", 5*time.Second), "it didn't wait")
+		Expect(run.ProcessState.UserTime() + run.ProcessState.SystemTime()).To(BeNumerically("<", 500*time.Millisecond))
 		Expect(testnet.Changes(onHost, hostState())).To(BeEmpty())
 		stays(&container.Process, inside)
 		return message
