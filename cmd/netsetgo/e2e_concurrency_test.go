@@ -92,7 +92,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 	BeforeEach(func() { host = testnet.NewHost() })
 
 	It("connect a hundred containers on a new bridge, and let go of them", func() {
-		const containers, rounds = 100, 4
+		const containers, rounds = 100, 3
 		makeNamespaces(host, containers)
 		before := host.State()
 		for range rounds {
@@ -106,7 +106,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 	})
 
 	It("connect fifty while fifty others go, and the bridge stays for one", func() {
-		const rounds = 4
+		const rounds = 2
 		makeNamespaces(host, 101)
 		before := host.State()
 		atOnce(host, each(101, 101, "-netns c%"))
@@ -132,7 +132,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 	It("connect and disconnect hundred without one that stays", func() {
 		makeNamespaces(host, 100)
 		before := host.State()
-		for range 3 {
+		for range 2 {
 			atOnce(host, each(1, 50, "-netns c%"))
 			lines := append(each(1, 50, "down -netns c%"), each(51, 100, "-netns c%")...)
 			atOnce(host, lines)

@@ -1,14 +1,12 @@
 package main_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -54,51 +52,6 @@ func interfere(host *testnet.Host, call, interference string, arguments ...strin
 	GinkgoHelper()
 	result := testnet.Finish(strace(host, call, interference, arguments...), "")
 	return result, regexp.MustCompile(injection).MatchString(traced(host))
-}
-
-// held is a run that is stopped after one of its messages to the kernel.
-type held struct {
-	cmd            *exec.Cmd
-	stdout, stderr bytes.Buffer
-	done           chan error
-}
-
-// hold starts a run and stops it behind its nth message: nil where it has ended
-// before.
-func hold(host *testnet.Host, n int, arguments ...string) *held {
-	GinkgoHelper()
-	_ = os.Remove(onHost(host, trace))
-	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan error, 1)}
-	run.cmd.Stdout, run.cmd.Stderr = &run.stdout, &run.stderr
-	run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	Expect(run.cmd.Start()).To(Succeed())
-	go func() { run.done <- run.cmd.Wait(); close(run.done) }()
-	DeferCleanup(func() {
-		_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
-		Eventually(run.done).Should(BeClosed())
-	})
-	ended := false
-	Eventually(func() bool {
-		select {
-		case <-run.done:
-			ended = true
-		default:
-		}
-		return ended || strings.Contains(traced(host), "stopped by SIGSTOP")
-	}).WithTimeout(10 * time.Second).WithPolling(time.Millisecond).Should(BeTrue())
-	if ended {
-		Expect(run.cmd.ProcessState.ExitCode()).To(Equal(0), run.stderr.String())
-		return nil
-	}
-	return run
-}
-
-// goOn lets the run end.
-func (run *held) goOn() testnet.Result {
-	GinkgoHelper()
-	Expect(syscall.Kill(-run.cmd.Process.Pid, syscall.SIGCONT)).To(Succeed())
-	Eventually(run.done).WithTimeout(20 * time.Second).Should(Receive())
-	return testnet.Result{Stdout: run.stdout.String(), Stderr: run.stderr.String(), Code: run.cmd.ProcessState.ExitCode()}
 }
 
 // connectedRight says that a container is connected, and by one host link only.
@@ -233,15 +186,14 @@ var _ = Describe("interference with a call", Label("root"), func() {
 
 	// Every call of a kind in turn, until a run makes fewer of them. A call that fails
 	// undoes all before it; or it didn't matter, and all is right.
-	DescribeTable("is undone, whichever call it is", func(call, interference string, flags ...string) {
+	DescribeTable("is undone, whichever call it is", func(call, interference string) {
 		failed := 0
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))
 			By(fmt.Sprintf("%s %d", call, n))
 			container := host.NewContainer()
 			containerBefore := container.State()
-			arguments := append([]string{"-pid", strconv.Itoa(container.Pid)}, flags...)
-			result, hit := interfere(host, call, fmt.Sprintf("%s:when=%d", interference, n), arguments...)
+			result, hit := interfere(host, call, fmt.Sprintf("%s:when=%d", interference, n), "-pid", strconv.Itoa(container.Pid))
 			if result.Code == 0 {
 				succeeds(result)
 				connectedRight(host, container)
@@ -265,8 +217,37 @@ var _ = Describe("interference with a call", Label("root"), func() {
 		Entry("a namespace that can't be entered", "setns", "error=EPERM"),
 		Entry("a socket that can't be opened", "socket", "error=EMFILE"),
 		Entry("a lock that can't be had", "flock", "error=ENOLCK"),
-		Entry("a time that is over", "sendto", "delay_exit=150ms", "-timeout", "100ms"),
 	)
+
+	It("by a delay beyond -timeout is undone, whichever call it is", func() {
+		failed := 0
+		for n := 1; ; {
+			Expect(failed).To(BeNumerically("<", most))
+			By(fmt.Sprintf("message %d", n))
+			container := host.NewContainer()
+			containerBefore := container.State()
+			result, hit := interfere(host, "sendto", fmt.Sprintf("delay_exit=80ms:when=%d", n),
+				"-pid", strconv.Itoa(container.Pid), "-timeout", "50ms")
+			if result.Code == 0 {
+				connectedRight(host, container)
+				down(host, container)
+			} else {
+				failed++
+				Expect(fails(result, 1)).To(ContainSubstring("the time given by -timeout is over"))
+				Expect(container.State()).To(Equal(containerBefore))
+			}
+			Expect(host.State()).To(Equal(before))
+			container.Kill()
+			switch {
+			case hit:
+				n++
+			case result.Code == 0:
+				Expect(failed).To(BeNumerically(">=", 10))
+				return
+			}
+			// Otherwise the machine itself was too slow to come to the message in time.
+		}
+	})
 
 	It("by a kill at any call leaves what the same run finishes", func() {
 		for n := 1; ; n++ {

@@ -18,6 +18,51 @@ import (
 	"github.com/netsetgo/netsetgo/ci/testnet"
 )
 
+// held is a run that is stopped after one of its messages to the kernel.
+type held struct {
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	done           chan error
+}
+
+// hold starts a run and stops it behind its nth message: nil where it has ended
+// before.
+func hold(host *testnet.Host, n int, arguments ...string) *held {
+	GinkgoHelper()
+	_ = os.Remove(onHost(host, trace))
+	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan error, 1)}
+	run.cmd.Stdout, run.cmd.Stderr = &run.stdout, &run.stderr
+	run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	Expect(run.cmd.Start()).To(Succeed())
+	go func() { run.done <- run.cmd.Wait(); close(run.done) }()
+	DeferCleanup(func() {
+		_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
+		Eventually(run.done).Should(BeClosed())
+	})
+	ended := false
+	Eventually(func() bool {
+		select {
+		case <-run.done:
+			ended = true
+		default:
+		}
+		return ended || strings.Contains(traced(host), "stopped by SIGSTOP")
+	}).WithTimeout(10 * time.Second).WithPolling(time.Millisecond).Should(BeTrue())
+	if ended {
+		Expect(run.cmd.ProcessState.ExitCode()).To(Equal(0), run.stderr.String())
+		return nil
+	}
+	return run
+}
+
+// goOn lets the run end.
+func (run *held) goOn() testnet.Result {
+	GinkgoHelper()
+	Expect(syscall.Kill(-run.cmd.Process.Pid, syscall.SIGCONT)).To(Succeed())
+	Eventually(run.done).WithTimeout(20 * time.Second).Should(Receive())
+	return testnet.Result{Stdout: run.stdout.String(), Stderr: run.stderr.String(), Code: run.cmd.ProcessState.ExitCode()}
+}
+
 // inShell keeps a script going round in a container.
 func inShell(container *testnet.Container, script string) *exec.Cmd {
 	GinkgoHelper()
@@ -192,9 +237,6 @@ EOF
 		Expect(failed).To(BeNumerically(">=", 1))
 	},
 		Entry("makes a bridge of the name", "ip link add name veth1 type bridge && ip link set dev veth1 up"),
-		Entry("gives the name to lo", "ip link property add dev lo altname veth1"),
-		Entry("deletes its interface", "ip link delete dev veth1"),
-		Entry("renames its interface", "ip link set dev veth1 name x"),
 		Entry("renames its interface and makes another", "ip link set dev veth1 name x; ip link add name veth1 type bridge; ip link set dev veth1 up"),
 		Entry("deletes its interface and makes another of the same name and index", `
 			i=$(ip -oneline link show dev veth1 | cut -d: -f1)
