@@ -11,7 +11,7 @@ import (
 	"github.com/netsetgo/netsetgo/ci/testnet"
 )
 
-var _ = Describe("a program written against the original's API, with the kernel", Label("root"), Ordered, func() {
+var _ = Describe("a program written against the original's API, with the kernel", Label("root"), Ordered, ContinueOnFailure, func() {
 	var (
 		program   string
 		host      *testnet.Host
