@@ -155,7 +155,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 	It("waits for the lock no longer than -timeout", func() {
 		hostBefore, containerBefore := host.State(), container.State()
 		release := holdLock(host)
-		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-timeout", "100ms"), 1)
+		line := fails(host.Run("timeout", "20", binary, "-pid", strconv.Itoa(container.Pid), "-timeout", "100ms"), 1)
 		Expect(line).To(ContainSubstring("the time given by -timeout is over"))
 		Expect(host.State()).To(Equal(hostBefore))
 		Expect(container.State()).To(Equal(containerBefore))
