@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -9,13 +10,15 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
+var interfaceName = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\z`)
+
 func FuzzIDName(f *testing.F) {
 	f.Add("eth0", "web", "db")
 	f.Add("veth1", "pod:web:1", "pod:web:2")
 	f.Add("fifteen-bytes--", strings.Repeat("ä", 80), strings.Repeat("ä", 81))
 	f.Add("eth0", "web~", "web")
 	f.Fuzz(func(t *testing.T, ifname, one, other string) {
-		if len(ifname) > 15 || strings.Contains(ifname, ":") || !utf8.ValidString(ifname+one+other) || one == "" {
+		if !interfaceName.MatchString(ifname) || !utf8.ValidString(one) || !utf8.ValidString(other) || one == "" {
 			t.Skip("Validate lets none of them through")
 		}
 		name := lease.IDName(ifname, one)
