@@ -125,6 +125,19 @@ var _ = Describe("down, with the kernel", Label("root"), func() {
 		stays(&host.Process, before)
 	})
 
+	It("leaves bridges without a port that somebody else made", func() {
+		host.Sh(`
+			ip link add docker0 type bridge
+			ip link add brg0 type bridge; ip address add 10.10.10.1/24 dev brg0; ip link set brg0 addrgenmode none up
+		`)
+		up(host, container)
+		down(host, container)
+		left := links(&host.Process)
+		Expect(left).To(And(HaveLen(3), HaveKey("docker0"), HaveKey("brg0")))
+		Expect(left["brg0"].Flags).To(ContainElement("UP"))
+		Expect(left["brg0"].prefixes()).To(ConsistOf("10.10.10.1/24"))
+	})
+
 	It("leaves its own bridge while somebody else has a port there", func() {
 		up(host, container)
 		host.Sh("ip link add port type veth peer name wire; ip link set port master brg0; ip address add 192.0.2.1/24 dev brg0")
