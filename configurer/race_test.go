@@ -82,6 +82,10 @@ var _ = Describe("the names of the pair", Label("unit"), func() {
 			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth5"}, firstPid)).To(Succeed())
 			w.container(1).named("eth5").Altnames = []string{"veth1"}
 		}),
+		Entry("as the name of a link above one with the number of the attachment's host end", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth5"}, firstPid)).To(Succeed())
+			w.container(1).add(configurer.Link{Name: "veth1", Kind: "macvlan", Peer: w.container(1).named("eth5").peer.Index})
+		}),
 		Entry("as the name of a pair with a link of the host's that isn't ours", func(w *world) {
 			peers(w.host().add(configurer.Link{Name: "x", Kind: "veth"}), w.container(1).add(configurer.Link{Name: "veth1", Kind: "veth"}))
 			w.container(1).known = true

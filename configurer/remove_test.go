@@ -195,6 +195,16 @@ var _ = Describe("removing bridges", Label("unit"), func() {
 		}
 	})
 
+	It("leaves one with a port of somebody else's, though that is about to go", func() {
+		w := newWorld(1)
+		c := w.container(1)
+		port := w.host().add(configurer.Link{Name: "p0", Kind: "veth", Master: w.host().addOurs("brg0").Index})
+		peers(port, c.add(configurer.Link{Name: "p1", Kind: "veth"}))
+		c.dying = true
+		Expect(down(w)).To(Succeed())
+		Expect(w.log).To(BeEmpty())
+	})
+
 	It("leaves one whose port's peer is here", func() {
 		w := newWorld(0)
 		port := w.host().add(configurer.Link{Name: "p0", Kind: "veth", Group: lease.Group, Master: w.host().addOurs("brg0").Index})

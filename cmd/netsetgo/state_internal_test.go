@@ -60,6 +60,13 @@ var _ = Describe("the OCI state", Label("unit"), func() {
 		Expect(state.ID).To(Equal("web"))
 	})
 
+	It("isn't read to an end that may never come", func() {
+		endless := strings.NewReader(strings.Repeat(" ", 8<<20))
+		_, err := readState(endless)
+		Expect(err).To(MatchError(ContainSubstring("longer than 524288 bytes")))
+		Expect(endless.Len()).To(BeNumerically(">", 7<<20))
+	})
+
 	It("isn't sought in a file that is no terminal, but read", func() {
 		null, err := os.Open(os.DevNull)
 		Expect(err).NotTo(HaveOccurred())
