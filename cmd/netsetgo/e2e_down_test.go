@@ -128,7 +128,7 @@ var _ = Describe("down, with the kernel", Label("root"), func() {
 	It("leaves bridges without a port that somebody else made", func() {
 		host.Sh(`
 			ip link add docker0 type bridge
-			ip link add brg0 type bridge; ip address add 10.10.10.1/24 dev brg0; ip link set brg0 addrgenmode none up
+			ip link add brg0 type bridge; ip address add 10.10.10.1/24 dev brg0; ip link set brg0 addrgenmode none; ip link set brg0 up
 		`)
 		up(host, container)
 		down(host, container)
