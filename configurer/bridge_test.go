@@ -59,9 +59,9 @@ var _ = Describe("the bridge", Label("unit"), func() {
 	})
 
 	DescribeTable("is refused, with what to do, and nothing is changed",
-		func(make func(host *space), texts ...string) {
+		func(prepare func(host *space), texts ...string) {
 			w := newWorld(1)
-			make(w.host())
+			prepare(w.host())
 			before := w.String()
 			err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
 			for _, text := range texts {

@@ -23,13 +23,13 @@ func smallest() netsetgo.NetworkConfig {
 // the name that it holds.
 func (w *world) leavingAfter(tries int, name string, s *space) {
 	seen := 0
-	w.onCall = func(_ int, doing string) (error, bool) {
+	w.onCall = func(_ int, doing string) (bool, error) {
 		if changes(doing) && strings.Contains(doing, name) {
 			if seen++; seen == tries {
 				w.end(s)
 			}
 		}
-		return nil, true
+		return true, nil
 	}
 }
 
@@ -171,15 +171,15 @@ var _ = Describe("the next free address", Label("unit"), func() {
 	It("is sought at most 1,024 times", func() {
 		w := newWorld(1)
 		tries := 0
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			if changes(doing) && strings.Contains(doing, "netsetgo:a:") {
 				tries++
-				return configurer.ErrExists, false
+				return false, configurer.ErrExists
 			}
 			if strings.HasPrefix(doing, "host: link netsetgo:a:") {
-				return errBroken, false // so that nobody is waited for
+				return false, errBroken // so that nobody is waited for
 			}
-			return nil, true
+			return true, nil
 		}
 		ip, subnet, err := net.ParseCIDR("10.1.0.1/16")
 		Expect(err).NotTo(HaveOccurred())

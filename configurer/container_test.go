@@ -92,10 +92,10 @@ var _ = Describe("the container's side", Label("unit"), func() {
 			before := w.String()
 			broken := false
 			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (error, bool) {
-				err, made := fail(call, doing)
+			w.onCall = func(call int, doing string) (bool, error) {
+				made, err := fail(call, doing)
 				broken = broken || err != nil
-				return err, made
+				return made, err
 			}
 			err := container.Apply(netsetgo.NetworkConfig{}, firstPid)
 			w.expectNothingOpen()

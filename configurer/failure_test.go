@@ -21,16 +21,16 @@ import (
 var errBroken = errors.New("broken on purpose")
 
 // failing makes the nth of the calls that matter fail.
-func failing(nth int, matters func(doing string) bool, failure error, made bool) func(int, string) (error, bool) {
+func failing(nth int, matters func(doing string) bool, failure error, made bool) func(int, string) (bool, error) {
 	seen := 0
-	return func(_ int, doing string) (error, bool) {
+	return func(_ int, doing string) (bool, error) {
 		if matters(doing) {
 			seen++
 			if seen == nth {
-				return fmt.Errorf("%w: %s", failure, doing), made
+				return made, fmt.Errorf("%w: %s", failure, doing)
 			}
 		}
-		return nil, true
+		return true, nil
 	}
 }
 
@@ -103,12 +103,12 @@ var _ = Describe("a run that fails", Label("unit"), func() {
 			w.conns, w.pinned = nil, nil
 			broken := ""
 			fail := failing(nth, matters, failure, made)
-			w.onCall = func(call int, doing string) (error, bool) {
-				err, made := fail(call, doing)
+			w.onCall = func(call int, doing string) (bool, error) {
+				made, err := fail(call, doing)
 				if err != nil {
 					broken = doing
 				}
-				return err, made
+				return made, err
 			}
 			err := w.netset().Up(request(), firstPid)
 			w.expectNothingOpen()
@@ -141,12 +141,12 @@ var _ = Describe("a run that fails", Label("unit"), func() {
 	It("undoes in reverse, and nothing else", func() {
 		w := newWorld(1)
 		w.host().named(uplink).MTU = 1500
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			if strings.Contains(doing, "netsetgo:n:") && changes(doing) {
 				w.log = nil
-				return errBroken, false
+				return false, errBroken
 			}
-			return nil, true
+			return true, nil
 		}
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
 		Expect(strings.Join(w.log, "\n")).To(Equal(`
@@ -165,14 +165,14 @@ ip link delete brg0`[1:]))
 	It("goes on undoing when something can't be undone, and says both", func() {
 		errStuck := errors.New("stuck")
 		w := newWorld(1)
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			switch {
 			case strings.HasPrefix(doing, "ip link property add dev veth0 altname netsetgo:n:"):
-				return errBroken, false
+				return false, errBroken
 			case doing == "ip -n c1 address delete 10.10.10.2/24 dev veth1", doing == "ip link set brg0 down":
-				return fmt.Errorf("%w: %s", errStuck, doing), false
+				return false, fmt.Errorf("%w: %s", errStuck, doing)
 			}
-			return nil, true
+			return true, nil
 		}
 		err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
 		Expect(err).To(MatchError(errBroken))
@@ -244,14 +244,14 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 			before := w.String()
 			config := netsetgo.NetworkConfig{ID: "web", Deadline: time.Now().Add(5 * time.Millisecond)}
 			late, seen := false, 0
-			w.onCall = func(_ int, doing string) (error, bool) {
+			w.onCall = func(_ int, doing string) (bool, error) {
 				if changes(doing) {
 					seen++
 				}
 				for seen == nth && !late {
 					late = time.Now().After(config.Deadline)
 				}
-				return nil, true
+				return true, nil
 			}
 			err := w.netset().Up(config, firstPid)
 			w.expectNothingOpen()

@@ -20,11 +20,11 @@ type killed struct{}
 // that far. The kernel then closes what the run held open.
 func (w *world) kill(nth int, run func() error) (was bool, err error) {
 	seen := 0
-	w.onCall = func(int, string) (error, bool) {
+	w.onCall = func(int, string) (bool, error) {
 		if seen++; seen == nth {
 			panic(killed{})
 		}
-		return nil, true
+		return true, nil
 	}
 	defer func() {
 		w.onCall = nil

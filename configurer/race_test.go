@@ -19,11 +19,11 @@ func unfinished(containers int) *world {
 	GinkgoHelper()
 	w := newWorld(containers)
 	w.container(1).up(loopback)
-	w.onCall = func(_ int, doing string) (error, bool) {
+	w.onCall = func(_ int, doing string) (bool, error) {
 		if changes(doing) && strings.Contains(doing, "netsetgo:n:") {
 			panic(killed{})
 		}
-		return nil, true
+		return true, nil
 	}
 	func() {
 		defer func() { Expect(recover()).To(Equal(killed{})) }()
@@ -47,12 +47,12 @@ var _ = Describe("the names of the pair", Label("unit"), func() {
 		w := newWorld(1)
 		before := w.String()
 		tries := 0
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			if strings.Contains(doing, "type veth") {
 				tries++
-				return configurer.ErrExists, false
+				return false, configurer.ErrExists
 			}
-			return nil, true
+			return true, nil
 		}
 		err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
 		Expect(err).To(MatchError(ContainSubstring("use another -vethNamePrefix")))
@@ -148,7 +148,7 @@ var _ = Describe("two runs for one container", Label("unit"), func() {
 		other := &configurerfakes.FakeLock{}
 		w.locks[other] = shared
 		tries := 0
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			if doing == "lock exclusive" {
 				if tries++; tries == 3 {
 					delete(w.locks, other)
@@ -156,7 +156,7 @@ var _ = Describe("two runs for one container", Label("unit"), func() {
 					end.Altnames = append(end.Altnames, lease.NamespaceName("veth1", firstInode))
 				}
 			}
-			return nil, true
+			return true, nil
 		}
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(tries).To(Equal(3))
@@ -213,10 +213,10 @@ var _ = Describe("what a killed run left in the container", Label("unit"), func(
 			before := w.String()
 			broken := false
 			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (error, bool) {
-				err, made := fail(call, doing)
+			w.onCall = func(call int, doing string) (bool, error) {
+				made, err := fail(call, doing)
 				broken = broken || err != nil
-				return err, made
+				return made, err
 			}
 			err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
 			w.expectNothingOpen()
@@ -251,13 +251,13 @@ var _ = Describe("the lock", Label("unit"), func() {
 		other := &configurerfakes.FakeLock{}
 		w.locks[other] = exclusive
 		tries := 0
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			if doing == "lock shared" {
 				if tries++; tries == 3 {
 					delete(w.locks, other)
 				}
 			}
-			return nil, true
+			return true, nil
 		}
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		w.expectWhole(w.container(1), 1)

@@ -144,10 +144,10 @@ var _ = Describe("disconnecting a container", Label("unit"), func() {
 				w := connected(1)
 				broken := false
 				fail := failing(nth, anyCall, errBroken, false)
-				w.onCall = func(call int, doing string) (error, bool) {
-					err, made := fail(call, doing)
+				w.onCall = func(call int, doing string) (bool, error) {
+					made, err := fail(call, doing)
 					broken = broken || err != nil
-					return err, made
+					return made, err
 				}
 				err := w.netset().Down(config, pid)
 				w.expectNothingOpen()
@@ -241,9 +241,9 @@ var _ = Describe("removing bridges", Label("unit"), func() {
 		w := newWorld(2)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
-		w.onCall = func(_ int, doing string) (error, bool) {
+		w.onCall = func(_ int, doing string) (bool, error) {
 			Expect(doing).NotTo(HavePrefix("lock"))
-			return nil, true
+			return true, nil
 		}
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 	})

@@ -20,7 +20,7 @@ func (w *world) do(s *space, changes []configurer.Change) []error {
 	errs := make([]error, len(changes))
 	for i, change := range changes {
 		text := w.describe(s, change)
-		err, made := w.call("%s", text)
+		made, err := w.call("%s", text)
 		switch {
 		case err == nil:
 			errs[i] = w.apply(s, change)

@@ -22,7 +22,7 @@ func (w *world) kernel() *configurerfakes.FakeKernel {
 	kernel.PinCalls(w.pin)
 	kernel.ConnectCalls(w.connect)
 	kernel.InodeCalls(func(file *os.File) (uint64, error) {
-		if err, _ := w.call("inode"); err != nil {
+		if _, err := w.call("inode"); err != nil {
 			return 0, err
 		}
 		return w.files[file].inode, nil
@@ -37,10 +37,10 @@ func (w *world) netset() *netsetgo.Netset {
 	return netsetgo.New(configurer.NewHostConfigurer(kernel), configurer.NewContainerConfigurer(kernel))
 }
 
-func (w *world) call(format string, args ...any) (err error, made bool) {
+func (w *world) call(format string, args ...any) (made bool, err error) {
 	w.calls++
 	if w.onCall == nil {
-		return nil, true
+		return true, nil
 	}
 	return w.onCall(w.calls, fmt.Sprintf(format, args...))
 }
@@ -52,17 +52,17 @@ func (w *world) at(doing string, do func() error) {
 	fired := false
 	DeferCleanup(func() { Expect(fired).To(BeTrue(), "no call was %q", doing) })
 	previous := w.onCall
-	w.onCall = func(call int, text string) (error, bool) {
+	w.onCall = func(call int, text string) (bool, error) {
 		if previous != nil {
-			if err, made := previous(call, text); err != nil {
-				return err, made
+			if made, err := previous(call, text); err != nil {
+				return made, err
 			}
 		}
 		if fired || !strings.HasPrefix(text, doing) {
-			return nil, true
+			return true, nil
 		}
 		fired = true
-		return do(), false
+		return false, do()
 	}
 }
 
@@ -76,7 +76,7 @@ func (w *world) open(s *space) *os.File {
 }
 
 func (w *world) pin(pid int) (*os.File, error) {
-	if err, _ := w.call("pin"); err != nil {
+	if _, err := w.call("pin"); err != nil {
 		return nil, err
 	}
 	for _, s := range w.spaces[1:] {
@@ -94,7 +94,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 	if file != nil {
 		s = w.files[file]
 	}
-	if err, _ := w.call("connect %s", s.name); err != nil {
+	if _, err := w.call("connect %s", s.name); err != nil {
 		return nil, err
 	}
 	conn := &configurerfakes.FakeConn{}
@@ -106,14 +106,14 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		return w.links(s, "ports", func(d *device) bool { return d.Master == bridge })
 	})
 	conn.AddressesCalls(func(link int) ([]netip.Prefix, error) {
-		if err, _ := w.call("addresses"); err != nil {
+		if _, err := w.call("addresses"); err != nil {
 			return nil, err
 		}
 		return slices.Clone(s.index(link).addresses), nil
 	})
 	conn.RoutesCalls(func() ([]configurer.Route, error) { return w.routes(s) })
 	conn.DefaultDeviceCalls(func() (int, error) {
-		if err, _ := w.call("default device"); err != nil {
+		if _, err := w.call("default device"); err != nil {
 			return 0, err
 		}
 		for _, route := range s.routes {
@@ -124,7 +124,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		return 0, configurer.ErrNotFound
 	})
 	conn.NamespaceIDCalls(func(file *os.File) (int, error) {
-		if err, _ := w.call("namespace id"); err != nil {
+		if _, err := w.call("namespace id"); err != nil {
 			return 0, err
 		}
 		if other := w.files[file]; other.known && !other.unnamed {
@@ -142,7 +142,7 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 	if which.Index != 0 {
 		text = fmt.Sprintf("link %d", which.Index)
 	}
-	if err, _ := w.call("%s: %s", s.name, text); err != nil {
+	if _, err := w.call("%s: %s", s.name, text); err != nil {
 		return configurer.Link{}, err
 	}
 	if which.In != nil {
@@ -162,7 +162,7 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 }
 
 func (w *world) links(s *space, doing string, which func(*device) bool) ([]configurer.Link, error) {
-	if err, _ := w.call("%s", doing); err != nil {
+	if _, err := w.call("%s", doing); err != nil {
 		return nil, err
 	}
 	var links []configurer.Link
@@ -176,7 +176,7 @@ func (w *world) links(s *space, doing string, which func(*device) bool) ([]confi
 
 // routes has beside those that were made the ones that come with an address.
 func (w *world) routes(s *space) ([]configurer.Route, error) {
-	if err, _ := w.call("%s: routes", s.name); err != nil {
+	if _, err := w.call("%s: routes", s.name); err != nil {
 		return nil, err
 	}
 	routes := slices.Clone(s.routes)
@@ -197,7 +197,7 @@ func (w *world) tryLock(held configurer.Lock, alone bool) (configurer.Lock, erro
 	if alone {
 		asked = exclusive
 	}
-	if err, _ := w.call("lock %s", map[mode]string{shared: "shared", exclusive: "exclusive"}[asked]); err != nil {
+	if _, err := w.call("lock %s", map[mode]string{shared: "shared", exclusive: "exclusive"}[asked]); err != nil {
 		return nil, err
 	}
 	mine, _ := held.(*configurerfakes.FakeLock)

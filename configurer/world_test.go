@@ -26,7 +26,7 @@ type world struct {
 	log   []string
 	// onCall is asked ahead of each call: an error fails it, and made says whether
 	// the change is made all the same. A panic kills the run.
-	onCall func(call int, doing string) (err error, made bool)
+	onCall func(call int, doing string) (made bool, err error)
 
 	// What the runs hold open.
 	conns []*configurerfakes.FakeConn
