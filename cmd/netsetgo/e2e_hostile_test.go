@@ -221,7 +221,7 @@ EOF
 			if run != nil {
 				if result := run.goOn(); result.Code != 0 {
 					failed++
-					fails(result, 1)
+					Expect(fails(result, 1)).NotTo(ContainSubstring("undoing"), "what went by itself is undone")
 					Expect(links(&host.Process)).To(HaveLen(1))
 				}
 			}
@@ -252,4 +252,40 @@ EOF
 		Entry("adds a default route", "ip link set dev lo up; ip route add default dev lo"),
 		Entry("moves its interface away", "unshare --net sleep 9 & ip link set dev veth1 netns $!; kill $!"),
 	)
+
+	// A pair inside the container says that its other end has an index, which on the host
+	// is that of another container's host end.
+	DescribeTable("isn't believed where its interface leads to", func(finished bool, shift int) {
+		other := host.NewContainer()
+		up(host, other)
+		if !finished {
+			host.Sh("for name in $(ip link show dev veth0 | grep -o 'netsetgo:n:.*'); do ip link property del dev veth0 altname $name; done")
+		}
+		inside, end := links(&other.Process)["veth1"].Index, links(&host.Process)["veth0"].Index
+		container := host.NewContainer()
+		container.Sh(fmt.Sprintf("ip link add name veth1 index %d type veth peer name other index %d", inside+shift, end))
+		hostBefore, otherBefore, containerBefore := host.State(), other.State(), container.State()
+		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)
+		Expect(line).To(ContainSubstring("isn't netsetgo's"))
+		down(host, container)
+		Expect(host.State()).To(Equal(hostBefore))
+		Expect(other.State()).To(Equal(otherBefore))
+		Expect(container.State()).To(Equal(containerBefore))
+	},
+		Entry("with the same index as the other's", true, 0),
+		Entry("with another index", true, 50),
+		Entry("with the same index as one that a killed run left", false, 0),
+		Entry("with another index than one that a killed run left", false, 50),
+	)
+
+	It("keeps a pair that somebody else made, also from the host", func() {
+		container := host.NewContainer()
+		host.Sh(fmt.Sprintf("ip link add name mine type veth peer name veth1 netns %d; ip link set dev mine up", container.Pid))
+		hostBefore, containerBefore := host.State(), container.State()
+		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)
+		Expect(line).To(ContainSubstring("isn't netsetgo's"))
+		down(host, container)
+		Expect(host.State()).To(Equal(hostBefore))
+		Expect(container.State()).To(Equal(containerBefore))
+	})
 })
