@@ -22,6 +22,7 @@ const (
 	maxID            = 1024
 	minMTU           = 68    // ETH_MIN_MTU, linux/if_ether.h; RFC 791 section 3.1
 	maxMTU           = 65535 // ETH_MAX_MTU, linux/if_ether.h
+	minSubnetBits    = 8     // beyond, a subnet holds addresses that no device can have
 	maxSubnetBits    = 30    // network, gateway, one container, broadcast
 )
 
@@ -63,7 +64,7 @@ type NetworkConfig struct {
 	BridgeIP net.IP
 	// ContainerIP is the container's address. nil leases the next free one.
 	ContainerIP net.IP
-	// Subnet is the network of bridge and containers, IPv4, /30 or wider.
+	// Subnet is the network of bridge and containers, IPv4, from /8 to /30.
 	Subnet *net.IPNet
 	// VethNamePrefix begins the names of the pair, at most 11 bytes: the host
 	// end is called <prefix><number>. "" means DefaultVethNamePrefix.

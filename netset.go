@@ -84,20 +84,40 @@ func apply(configurer Configurer, netConfig NetworkConfig, pid int) error {
 // last first. A container that is attached already is left as it is, and is an
 // error only where it differs from what is asked for.
 func (n *Netset) Up(netConfig NetworkConfig, pid int) error {
-	if err := netConfig.Validate(); err != nil {
+	transaction, err := n.Begin(netConfig, pid)
+	if err != nil {
 		return err
+	}
+	transaction.Commit()
+	return nil
+}
+
+// Begin is Up that can still be taken back.
+func (n *Netset) Begin(netConfig NetworkConfig, pid int) (Transaction, error) {
+	if err := netConfig.Validate(); err != nil {
+		return nil, err
 	}
 	host, err := begin(n.HostConfigurer, netConfig, pid)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	container, err := begin(n.ContainerConfigurer, netConfig, pid)
 	if err != nil {
-		return errors.Join(err, host.Rollback())
+		return nil, errors.Join(err, host.Rollback())
 	}
-	container.Commit()
-	host.Commit()
-	return nil
+	return both{host, container}, nil
+}
+
+// both sides' work ends in reverse order.
+type both struct{ host, container Transaction }
+
+func (b both) Commit() {
+	b.container.Commit()
+	b.host.Commit()
+}
+
+func (b both) Rollback() error {
+	return errors.Join(b.container.Rollback(), b.host.Rollback())
 }
 
 // Down takes the attachment of netConfig's container interface away. It

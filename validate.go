@@ -82,8 +82,8 @@ func (c NetworkConfig) checkBridgeAddress() error {
 		return invalid("bridge address: the mask of %s isn't one of IPv4", c.Subnet)
 	}
 	gateway := c.Gateway()
-	if bits < 1 || bits > maxSubnetBits {
-		return invalid("bridge address %s: the prefix must be between /1 and /%d, or no container fits in", gateway, maxSubnetBits)
+	if bits < minSubnetBits || bits > maxSubnetBits {
+		return invalid("bridge address %s: the prefix must be between /%d and /%d", gateway, minSubnetBits, maxSubnetBits)
 	}
 	if addr := gateway.Addr(); addr.IsLoopback() || addr.IsMulticast() || addr.IsUnspecified() || addr.As4()[0] >= 240 || addr.As4()[0] == 0 {
 		return invalid("bridge address %s isn't an address that a device can have", gateway)
@@ -123,10 +123,11 @@ func checkUsable(what string, addr netip.Addr, subnet netip.Prefix) error {
 	return nil
 }
 
-// Broadcast returns the last address of an IPv4 subnet.
+// Broadcast returns the last address of an IPv4 subnet: all ones in the host's
+// part (RFC 919 section 7).
 func Broadcast(subnet netip.Prefix) netip.Addr {
 	bytes := subnet.Masked().Addr().As4()
-	last := binary.BigEndian.Uint32(bytes[:]) | 1<<(32-subnet.Bits()) - 1
+	last := binary.BigEndian.Uint32(bytes[:]) | (1<<(32-subnet.Bits()) - 1)
 	binary.BigEndian.PutUint32(bytes[:], last)
 	return netip.AddrFrom4(bytes)
 }

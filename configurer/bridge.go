@@ -16,7 +16,7 @@ func (r *run) bridge(mtu int) (Link, error) {
 	name := r.config.BridgeName
 	link, err := r.host.Link(Which{Name: name})
 	if errors.Is(err, ErrNotFound) {
-		link, err = r.makeBridge(mtu)
+		link, err = r.makeBridge()
 	}
 	if err != nil {
 		return Link{}, fmt.Errorf("looking for bridge %s: %w", name, err)
@@ -60,7 +60,7 @@ func list(addresses []netip.Prefix) string {
 
 // makeBridge makes the link alone; what else a bridge needs is done where a
 // killed run's is finished too. Another run may be quicker, and is as welcome.
-func (r *run) makeBridge(mtu int) (Link, error) {
+func (r *run) makeBridge() (Link, error) {
 	change := AddBridge{
 		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Gateway().Addr()),
 		Group: lease.Group, Index: new(int),
@@ -80,7 +80,9 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 	gateway := r.config.Gateway()
 	steps := []step{{change: SilenceIPv6{bridge.Index}}}
 	if mtu != 0 && mtu != bridge.MTU {
-		steps = append(steps, step{change: SetMTU{bridge.Index, mtu}})
+		steps = append(steps, step{SetMTU{bridge.Index, mtu}, r.unlessUsed(bridge.Name, func(now Link) []Change {
+			return []Change{SetMTU{now.Index, bridge.MTU}}
+		})})
 	}
 	if err := r.do(r.host, steps...); err != nil {
 		return Link{}, err
@@ -93,11 +95,13 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 			return Link{}, err
 		}
 	}
-	err := r.do(r.host, step{SetUp{bridge.Index, true}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
-		return []Change{SetUp{bridge.Index, false}}
-	})})
-	if err != nil {
-		return Link{}, err
+	if !bridge.Up {
+		err := r.do(r.host, step{SetUp{bridge.Index, true}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
+			return []Change{SetUp{bridge.Index, false}}
+		})})
+		if err != nil {
+			return Link{}, err
+		}
 	}
 	return r.host.Link(Which{Index: bridge.Index})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
@@ -15,6 +16,7 @@ func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 		note.Next = lease.After(gateway, addr)
 		return r.claim(pair, lease.AddressName(bridge.Name, addr), "leasing address "+addr.String())
 	}
+	began := time.Now()
 	for {
 		for addr := range lease.Candidates(gateway, note.Next) {
 			err := r.do(r.host, step{change: AddAltname{pair, lease.AddressName(bridge.Name, addr)}})
@@ -25,7 +27,8 @@ func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 			return err
 		}
 		// Full: unless some of those who hold an address are about to go.
-		if dying, err := r.anyDying(bridge, gateway); err != nil || !dying {
+		dying, err := r.anyDying(bridge, gateway)
+		if err != nil || !dying && r.graceOver(began) {
 			return errors.Join(err, fmt.Errorf("leasing an address: all of %s are taken; "+
 				"use a wider -bridgeAddress with another -bridgeName", gateway.Masked()))
 		}
@@ -54,6 +57,7 @@ func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
 // claim gives a host end a name that only one may have. Who has it and is just
 // dying, as in a restart, is waited for; who lives is named.
 func (r *run) claim(pair int, name, doing string) error {
+	began := time.Now()
 	for {
 		err := r.do(r.host, step{change: AddAltname{pair, name}})
 		if !errors.Is(err, ErrExists) {
@@ -63,12 +67,15 @@ func (r *run) claim(pair int, name, doing string) error {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 		}
+		if err == nil && holder.Index == pair {
+			return nil // by a run of the container's side alone that failed after it
+		}
 		if err == nil {
 			dying, err := r.dying(holder)
 			if err != nil {
 				return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 			}
-			if !dying {
+			if !dying && r.graceOver(began) {
 				return fmt.Errorf("%s: %s holds it, by host link %s", doing, lease.ReadOwner(holder.Altnames), holder.Name)
 			}
 		}
@@ -76,4 +83,9 @@ func (r *run) claim(pair int, name, doing string) error {
 			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
 		}
 	}
+}
+
+// graceOver says whether who still looks alive is alive.
+func (r *run) graceOver(began time.Time) bool {
+	return time.Since(began) > grace || r.inTime() != nil
 }

@@ -3,6 +3,7 @@ package configurer
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/lease"
@@ -77,7 +78,7 @@ func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 		HostLink:           host.Name,
 		ContainerInterface: owner.ContainerInterface,
 		Sandbox:            r.namespace.Name(),
-		ID:                 owner.ID,
+		ID:                 r.idOf(host, owner),
 		MTU:                host.MTU,
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {
@@ -120,4 +121,13 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 	}
 	attachment.Address = owner.Address
 	return nil
+}
+
+// idOf is the id that a host end was claimed by: the one asked for, where its name
+// is there, of which a long one shows only a part.
+func (r *run) idOf(host Link, owner lease.Owner) string {
+	if r.asked.ID != "" && slices.Contains(host.Altnames, lease.IDName(owner.ContainerInterface, r.asked.ID)) {
+		return r.asked.ID
+	}
+	return owner.ID
 }

@@ -215,7 +215,7 @@ func (c AddPair) doing() string {
 }
 func (c DeleteLink) doing() string { return fmt.Sprintf("deleting link %d", c.Link) }
 func (c SetUp) doing() string      { return fmt.Sprintf("bringing link %d up=%t", c.Link, c.Up) }
-func (c SetMTU) doing() string { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
+func (c SetMTU) doing() string     { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
 
 func (c SetMAC) doing() string { return fmt.Sprintf("setting the MAC of link %d to %s", c.Link, c.MAC) }
 
@@ -253,3 +253,9 @@ func (r Route) String() string {
 
 // pause is between two looks at something that somebody else must end.
 const pause = 2 * time.Millisecond
+
+// grace is how long a namespace may look alive though its container is gone: the
+// kernel frees netlink sockets, netsetgo's own among them, some time after their
+// process ended (call_rcu in netlink_release, net/netlink/af_netlink.c), and until
+// then nothing tells it from one that lives.
+const grace = 200 * time.Millisecond

@@ -3,6 +3,7 @@ package configurer
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/lease"
@@ -22,44 +23,44 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 	if err := r.connect(); err != nil {
 		return err
 	}
-	if err := r.detach(); err != nil {
+	found, err := r.detach()
+	if err != nil {
 		return fmt.Errorf("disconnecting %s: %w", r.config.ContainerInterface, err)
 	}
-	if err := r.sweep(); err != nil {
+	if err := r.sweep(found || r.container != nil); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
 	return nil
 }
 
-// detach deletes the container's host end, finished or not.
-func (r *run) detach() error {
+// detach deletes the container's host end, finished or not, and says whether
+// there was one.
+func (r *run) detach() (found bool, err error) {
 	var host Link
-	var err error
 	switch {
 	case r.container != nil:
 		host, err = r.byOwner()
 		if errors.Is(err, ErrNotFound) {
 			// What a killed run left has no owner; or another run is just finishing it.
-			if err = r.clearName(); !errors.Is(err, errAgain) {
-				if errors.Is(err, errForeign) {
-					return nil
-				}
-				return err
+			if err = r.clearName(); errors.Is(err, errForeign) {
+				return false, nil
+			} else if !errors.Is(err, errAgain) {
+				return false, err
 			}
 			host, err = r.byOwner()
 		}
 	case r.config.ID != "":
 		host, err = r.host.Link(Which{Altname: lease.IDName(r.config.ContainerInterface, r.config.ID)})
 	default:
-		return nil
+		return false, nil
 	}
 	if errors.Is(err, ErrNotFound) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return r.delete(host)
+	return true, r.delete(host)
 }
 
 // delete takes a link away; that it went by itself is as good.
@@ -73,16 +74,28 @@ func (r *run) delete(link Link) error {
 
 // sweep removes the bridges of ours that have no port. What the first look finds
 // may be a bridge that another run has just made: so the second one, with the
-// lock held alone, decides.
-func (r *run) sweep() error {
-	idle, err := r.idleBridges()
-	if err != nil || len(idle) == 0 {
-		return err
+// lock held alone, decides. Where the container was gone and nothing of it found,
+// its port may be about to go.
+func (r *run) sweep(found bool) error {
+	began := time.Now()
+	for {
+		idle, used, err := r.bridges()
+		if err != nil {
+			return err
+		}
+		if len(idle) > 0 {
+			break
+		}
+		if found || !used || r.graceOver(began) {
+			return nil
+		}
+		time.Sleep(pause)
 	}
 	if err := r.relock(true, r.config.Deadline); err != nil {
 		return err
 	}
-	if idle, err = r.idleBridges(); err != nil {
+	idle, _, err := r.bridges()
+	if err != nil {
 		return err
 	}
 	for _, bridge := range idle {
@@ -93,25 +106,28 @@ func (r *run) sweep() error {
 	return nil
 }
 
-func (r *run) idleBridges() ([]Link, error) {
+// bridges returns the bridges of ours without a port that stays, and whether there
+// are others.
+func (r *run) bridges() (idle []Link, others bool, err error) {
 	bridges, err := r.host.Bridges()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var idle []Link
 	for _, bridge := range bridges {
 		if bridge.Group != lease.Group {
 			continue
 		}
 		used, err := r.used(bridge)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if !used {
+		if used {
+			others = true
+		} else {
 			idle = append(idle, bridge)
 		}
 	}
-	return idle, nil
+	return idle, others, nil
 }
 
 // used says whether a bridge has a port that stays. Ports of ours whose container

@@ -118,7 +118,7 @@ var _ = Describe("a caller of the binary", Label("root"), func() {
 		unchanged()
 	})
 
-	PIt("is told that the result can't be printed", func() {
+	It("is told that the result can't be printed", func() {
 		result := host.Run("sh", "-c", fmt.Sprintf("%s -pid %d -output json >/dev/full", binary, container.Pid))
 		Expect(fails(result, 1)).To(ContainSubstring("no space left"))
 		stays(&host.Process, onHost)

@@ -174,8 +174,10 @@ var _ = Describe("the binary", Label("root"), func() {
 		result := execute(host, "-h")
 		Expect(result.Code).To(Equal(0))
 		Expect(result.Stderr).To(BeEmpty())
-		for _, flag := range []string{"pid", "netns", "bridgeName", "bridgeAddress", "containerAddress", "vethNamePrefix",
-			"containerInterface", "id", "mtu", "mac", "route", "defaultRoute", "output", "timeout"} {
+		for _, flag := range []string{
+			"pid", "netns", "bridgeName", "bridgeAddress", "containerAddress", "vethNamePrefix",
+			"containerInterface", "id", "mtu", "mac", "route", "defaultRoute", "output", "timeout",
+		} {
 			Expect(result.Stdout).To(ContainSubstring("\n  -" + flag))
 		}
 		Expect(execute(host, "down", "-h")).To(Equal(result))

@@ -253,7 +253,7 @@ var _ = Describe("as a hook of crun", Label("root"), func() {
 
 	// Also the restart at once: the namespace of the first container is held for a
 	// moment longer than its processes live.
-	PDescribeTable("connects a container that is started again at once", func(flags ...string) {
+	DescribeTable("connects a container that is started again at once", func(flags ...string) {
 		for i := range 20 {
 			By("start " + strconv.Itoa(i))
 			container := host.NewContainer()

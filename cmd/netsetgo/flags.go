@@ -165,7 +165,7 @@ func parseContainerAddress(text string, subnet *net.IPNet) (net.IP, error) {
 		return nil, errors.New("isn't an address, such as 10.10.10.2")
 	}
 	bits, _ := subnet.Mask.Size()
-	if given, err := strconv.Atoi(prefix); hasPrefix && (err != nil || given != bits) {
+	if hasPrefix && prefix != strconv.Itoa(bits) {
 		return nil, fmt.Errorf("hasn't the prefix of the bridge, /%d", bits)
 	}
 	return ip, nil

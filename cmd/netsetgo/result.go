@@ -47,9 +47,11 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 			{Name: a.HostLink},
 			{Name: a.ContainerInterface, MAC: a.MAC.String(), MTU: a.MTU, Sandbox: a.Sandbox},
 		},
-		IPs: []resultIP{{
-			Address: netip.PrefixFrom(a.Address, a.Gateway.Bits()).String(), Gateway: a.Gateway.Addr(), Interface: 2,
-		}},
+		IPs: []resultIP{},
+	}
+	if a.Gateway.IsValid() { // unless somebody took the bridge's address away
+		address := netip.PrefixFrom(a.Address, a.Gateway.Bits())
+		r.IPs = append(r.IPs, resultIP{Address: address.String(), Gateway: a.Gateway.Addr(), Interface: 2})
 	}
 	for _, route := range a.Routes {
 		r.Routes = append(r.Routes, resultRoute{route.Destination.String(), route.Gateway, route.Metric})

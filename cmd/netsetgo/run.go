@@ -62,13 +62,13 @@ func dispatch(args []string, stdin io.Reader, stdout io.Writer) error {
 	verb := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb, args = args[0], args[1:]
-	}
-	switch verb {
-	case "", "up", "down":
-	case "version":
-		return printVersion(args, stdout)
-	default:
-		return fmt.Errorf("unknown verb %q: use up, down or version; %w", verb, errUsage)
+		switch verb {
+		case "up", "down":
+		case "version":
+			return printVersion(args, stdout)
+		default:
+			return fmt.Errorf("unknown verb %q: use up, down or version; %w", verb, errUsage)
+		}
 	}
 	options, err := parse(args, stdout)
 	if err != nil {
@@ -99,6 +99,9 @@ func connect(verb string, options *options, stdin io.Reader, stdout io.Writer) e
 		}
 		if config.ID == "" {
 			config.ID, config.IDIsHint = state.ID, true
+		}
+		if pid == 0 && config.ID == "" {
+			return errors.New("disconnecting a container: its state has no id")
 		}
 	}
 	if err := config.Validate(); err != nil {
@@ -138,17 +141,21 @@ func openTarget(system kernel.System, netns string, pid int) (*os.File, error) {
 }
 
 func up(netset *netsetgo.Netset, config netsetgo.NetworkConfig, output string, stdout io.Writer) error {
-	if err := netset.Up(config, 0); err != nil {
-		return err
-	}
-	if output != outputJSON {
-		return nil
-	}
-	attachment, err := netset.Inspect(config, 0)
+	transaction, err := netset.Begin(config, 0)
 	if err != nil {
 		return err
 	}
-	return printResult(stdout, attachment)
+	if output == outputJSON {
+		attachment, err := netset.Inspect(config, 0)
+		if err == nil {
+			err = printResult(stdout, attachment)
+		}
+		if err != nil {
+			return errors.Join(err, transaction.Rollback())
+		}
+	}
+	transaction.Commit()
+	return nil
 }
 
 func printVersion(args []string, stdout io.Writer) error {

@@ -71,6 +71,7 @@ var _ = Describe("the process", Label("unit"), func() {
 		Entry("without a target for down", "", "standard input: it is empty", "down"),
 		Entry("on a state that isn't one", "web", "isn't an OCI state"),
 		Entry("on a state with an unknown status", `{"id":"web","pid":4194304,"status":"pau\u001bsed"}`, `"pau\x1bsed"`),
+		Entry("on a stopped state without an id", `{"status":"stopped"}`, "has no id"),
 		Entry("on a state inside the container", `{"id":"web","pid":1,"status":"created"}`, "createContainer"),
 	)
 

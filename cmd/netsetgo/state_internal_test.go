@@ -101,7 +101,6 @@ var _ = Describe("the OCI state", Label("unit"), func() {
 		Entry("pid 0, when up is asked for", specs.State{ID: "web", Status: specs.StateStopped}, "up", "pid 0"),
 		Entry("a pid below 0", specs.State{ID: "web", Pid: -1, Status: specs.StateRunning}, "", "its pid is -1"),
 		Entry("a pid below 0, stopped", specs.State{ID: "web", Pid: -1, Status: specs.StateStopped}, "", "its pid is -1"),
-		Entry("stopped without an id", specs.State{Status: specs.StateStopped}, "", "no id"),
 	)
 
 	DescribeTable("means down when it has stopped, whatever its pid", func(pid int) {

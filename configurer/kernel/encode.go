@@ -1,10 +1,10 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
+	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -141,10 +141,8 @@ func encodeAddress(kind, flags, link int, address netip.Prefix) *nl.NetlinkReque
 	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip[:]))
 	request.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip[:]))
 	if kind == unix.RTM_NEWADDR {
-		// All ones in the host's part, RFC 919 section 7.
-		network := address.Masked().Addr().As4()
-		broadcast := binary.BigEndian.Uint32(network[:]) | 1<<(32-address.Bits()) - 1
-		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, binary.BigEndian.AppendUint32(nil, broadcast)))
+		broadcast := netsetgo.Broadcast(address).As4()
+		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast[:]))
 	}
 	return request
 }
