@@ -89,7 +89,7 @@ var _ = Describe("a caller of the binary", Label("root"), func() {
 	DescribeTable("at a terminal is shown the usage", func(arguments ...string) {
 		terminal := openTerminal()
 		var stdout, stderr bytes.Buffer
-		command := host.Command(append([]string{binary}, arguments...)...)
+		command := host.Command(append([]string{"timeout", "20", binary}, arguments...)...)
 		command.Stdin, command.Stdout, command.Stderr = terminal, &stdout, &stderr
 		Expect(command.Run()).NotTo(Succeed())
 		Expect(command.ProcessState.ExitCode()).To(Equal(2))
@@ -104,10 +104,10 @@ var _ = Describe("a caller of the binary", Label("root"), func() {
 	)
 
 	It("at a terminal can name a container", func() {
-		command := host.Command(binary, "-pid", strconv.Itoa(container.Pid))
+		command := host.Command("timeout", "20", binary, "-pid", strconv.Itoa(container.Pid))
 		command.Stdin = openTerminal()
 		Expect(command.CombinedOutput()).To(BeEmpty())
-		command = host.Command(binary, "down", "-id", "web")
+		command = host.Command("timeout", "20", binary, "down", "-id", "web")
 		command.Stdin = openTerminal()
 		Expect(command.CombinedOutput()).To(BeEmpty())
 	})
