@@ -1,6 +1,9 @@
 package main_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,23 +26,44 @@ var _ = Describe("a container that was killed while it had a netlink socket", La
 		container, next = host.NewContainer(), host.NewContainer()
 	})
 
+	// kill ends the container and, as the last process of its namespace, one that has a
+	// netlink socket open.
+	kill := func() {
+		GinkgoHelper()
+		monitor := container.Command("ip", "monitor", "link")
+		Expect(monitor.Start()).To(Succeed())
+		DeferCleanup(func() { _ = monitor.Process.Kill() })
+		Eventually(func() ([]string, error) {
+			var opened []string
+			files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", monitor.Process.Pid))
+			for _, file := range files {
+				target, _ := os.Readlink(file)
+				opened = append(opened, target)
+			}
+			return opened, err
+		}, "10s", "1ms").Should(ContainElement(HavePrefix("socket:")))
+		container.Kill()
+		_ = monitor.Process.Kill()
+		_ = monitor.Wait()
+	}
+
 	It("gives its id away at once", func() {
 		up(host, container, "-id", "web")
-		container.Kill()
+		kill()
 		up(host, next, "-id", "web")
 		Expect(next.Pings("10.10.10.1")).To(BeTrue())
 	})
 
 	It("gives its address away at once", func() {
 		up(host, container, "-containerAddress", "10.10.10.7")
-		container.Kill()
+		kill()
 		up(host, next, "-containerAddress", "10.10.10.7")
 		Expect(next.Pings("10.10.10.1")).To(BeTrue())
 	})
 
 	It("gives the last address of a subnet away at once", func() {
 		up(host, container, "-bridgeAddress", "10.10.10.1/30")
-		container.Kill()
+		kill()
 		up(host, next, "-bridgeAddress", "10.10.10.1/30")
 		Expect(next.Pings("10.10.10.1")).To(BeTrue())
 	})
@@ -47,7 +71,7 @@ var _ = Describe("a container that was killed while it had a netlink socket", La
 	DescribeTable("leaves nothing after down", func(target func() []string) {
 		before := host.State()
 		up(host, container, "-id", "web")
-		container.Kill()
+		kill()
 		succeeds(execute(host, append([]string{"down"}, target()...)...))
 		Expect(links(&host.Process)).To(HaveLen(1))
 		stays(&host.Process, before)
