@@ -46,8 +46,8 @@ passed=$(count '.*' passed)
 skipped=$(count '.*' 'skipped|pending')
 failed=$(($(count '.*' '[a-z]+') - passed - skipped))
 echo
-echo "== $passed specs passed: $(count '.*\[unit\]' passed) unit, $(count '.*\[root\]' passed) root." \
-	"$failed failed, $skipped left out."
+echo "== of those that passed: $(count '.*\[unit\]' passed) unit, $(count '.*\[root\]' passed) root"
+echo "specs: $passed passed, $failed failed, $skipped skipped"
 if [ $root = no ]; then
 	echo "== NOT ROOT: specs on the real kernel were left out. For all of them: sudo make test"
 fi

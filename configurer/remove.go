@@ -86,10 +86,9 @@ func (r *run) sweep(found bool) error {
 		if len(idle) > 0 {
 			break
 		}
-		if found || !used || r.graceOver(began) {
+		if found || !used || r.graceOver(began) || r.wait() != nil {
 			return nil
 		}
-		time.Sleep(pause)
 	}
 	if err := r.relock(true, r.config.Deadline); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
-	. "github.com/onsi/ginkgo/v2" //nolint:revive // the specs' own language
-	. "github.com/onsi/gomega"    //nolint:revive // likewise
+	. "github.com/onsi/ginkgo/v2" //
+	. "github.com/onsi/gomega"
 )
 
 // lifetime ends a process that a killed test left, in seconds.

@@ -22,7 +22,7 @@ import (
 type held struct {
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
-	done           chan error
+	done           chan struct{}
 }
 
 // hold starts a run and stops it behind its nth message: nil where it has ended
@@ -30,11 +30,11 @@ type held struct {
 func hold(host *testnet.Host, n int, arguments ...string) *held {
 	GinkgoHelper()
 	_ = os.Remove(onHost(host, trace))
-	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan error, 1)}
+	run := &held{cmd: strace(host, "sendto", fmt.Sprintf("signal=STOP:when=%d", n), arguments...), done: make(chan struct{})}
 	run.cmd.Stdout, run.cmd.Stderr = &run.stdout, &run.stderr
 	run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	Expect(run.cmd.Start()).To(Succeed())
-	go func() { run.done <- run.cmd.Wait(); close(run.done) }()
+	go func() { _ = run.cmd.Wait(); close(run.done) }()
 	DeferCleanup(func() {
 		_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
 		Eventually(run.done).Should(BeClosed())
@@ -59,7 +59,7 @@ func hold(host *testnet.Host, n int, arguments ...string) *held {
 func (run *held) goOn() testnet.Result {
 	GinkgoHelper()
 	Expect(syscall.Kill(-run.cmd.Process.Pid, syscall.SIGCONT)).To(Succeed())
-	Eventually(run.done).WithTimeout(20 * time.Second).Should(Receive())
+	Eventually(run.done).WithTimeout(20 * time.Second).Should(BeClosed())
 	return testnet.Result{Stdout: run.stdout.String(), Stderr: run.stderr.String(), Code: run.cmd.ProcessState.ExitCode()}
 }
 
