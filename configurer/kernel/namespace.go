@@ -47,10 +47,10 @@ func (System) Pin(pid int) (*os.File, error) {
 	}
 	defer func() { _ = unix.Close(process) }()
 
-	// The kernel tells directly from 6.11 on; before, it doesn't know the question.
+	// The kernel tells directly from 6.11 on, by a descriptor that is closed on exec
+	// (open_related_ns, fs/nsfs.c); before, it doesn't know the question.
 	fd, err := unix.IoctlRetInt(process, pidfdGetNetNamespace)
 	if err == nil {
-		unix.CloseOnExec(fd)
 		return os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d/ns/net", pid)), nil
 	}
 	if !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
