@@ -210,7 +210,7 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 
 	It("gives up after -timeout, and leaves nothing", func() {
 		before, inside := host.State(), container.State()
-		other := host.Command("flock", "/run/netsetgo.lock", "sh", "-c", "echo locked; exec sleep 60")
+		other := host.Command("flock", "--no-fork", "/run/netsetgo.lock", "sh", "-c", "echo locked; exec sleep 60")
 		out, err := other.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(other.Start()).To(Succeed())
