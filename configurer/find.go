@@ -66,7 +66,11 @@ func (r *run) dying(host Link) (bool, error) {
 		return true, nil
 	}
 	if errors.Is(err, ErrNotFound) {
-		return false, nil // gone in this moment, and the host end with it
+		// Gone in this moment, and the host end with it; or gone elsewhere.
+		_, err = r.host.Link(Which{Index: host.Index})
+		if errors.Is(err, ErrNotFound) {
+			return true, nil
+		}
 	}
 	return false, err
 }

@@ -23,44 +23,46 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 	if err := r.connect(); err != nil {
 		return err
 	}
-	found, err := r.detach()
-	if err != nil {
+	if err := r.detach(); err != nil {
 		return fmt.Errorf("disconnecting %s: %w", r.config.ContainerInterface, err)
 	}
-	if err := r.sweep(found || r.container != nil); err != nil {
+	if err := r.sweep(); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
 	return nil
 }
 
-// detach deletes the container's host end, finished or not, and says whether
-// there was one.
-func (r *run) detach() (found bool, err error) {
-	var host Link
-	switch {
-	case r.container != nil:
-		host, err = r.byOwner()
-		if errors.Is(err, ErrNotFound) {
-			// What a killed run left has no owner; or another run is just finishing it.
-			if err = r.clearName(); errors.Is(err, errForeign) {
-				return false, nil
-			} else if !errors.Is(err, errAgain) {
-				return false, err
-			}
-			host, err = r.byOwner()
-		}
-	case r.config.ID != "":
-		host, err = r.host.Link(Which{Altname: lease.IDName(r.config.ContainerInterface, r.config.ID)})
-	default:
-		return false, nil
-	}
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+// detach deletes the container's host end, finished or not.
+func (r *run) detach() error {
+	host, err := r.attached()
+	if errors.Is(err, ErrNotFound) || errors.Is(err, errForeign) {
+		return nil
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, r.delete(host)
+	return r.delete(host)
+}
+
+// attached finds the container's host end: by its namespace, or else by its id.
+// ErrNotFound or errForeign where there is none.
+func (r *run) attached() (Link, error) {
+	if r.container == nil {
+		if r.config.ID == "" {
+			return Link{}, ErrNotFound
+		}
+		return r.host.Link(Which{Altname: lease.IDName(r.config.ContainerInterface, r.config.ID)})
+	}
+	host, err := r.byOwner()
+	if !errors.Is(err, ErrNotFound) {
+		return host, err
+	}
+	// What a killed run left has no owner, and is cleared away; or another run is
+	// just finishing it.
+	if err := r.clearName(); err != nil && !errors.Is(err, errAgain) {
+		return Link{}, err
+	}
+	return r.byOwner()
 }
 
 // delete takes a link away; that it went by itself is as good.
@@ -72,42 +74,47 @@ func (r *run) delete(link Link) error {
 	return err
 }
 
-// sweep removes the bridges of ours that have no port. What the first look finds
-// may be a bridge that another run has just made: so the second one, with the
-// lock held alone, decides. Where the container was gone and nothing of it found,
-// its port may be about to go.
-func (r *run) sweep(found bool) error {
+// sweep removes the bridges of ours that have no port. A container that is gone,
+// and has no id to find its host end by, may leave its port only in a moment.
+func (r *run) sweep() error {
 	began := time.Now()
 	for {
-		idle, used, err := r.bridges()
-		if err != nil {
+		used, err := r.sweepOnce()
+		if err != nil || !used || r.container != nil || r.config.ID != "" || r.graceOver(began) {
 			return err
 		}
-		if len(idle) > 0 {
-			break
+		if err := r.wait(); err != nil {
+			return err
 		}
-		if found || !used || r.graceOver(began) || r.wait() != nil {
-			return nil
-		}
+	}
+}
+
+// sweepOnce says whether bridges of ours are left. What the first look finds may be
+// a bridge that another run has just made: so the second one, with the lock held
+// alone, decides.
+func (r *run) sweepOnce() (used bool, err error) {
+	idle, used, err := r.bridges()
+	if err != nil || len(idle) == 0 {
+		return used, err
 	}
 	if err := r.relock(true, r.config.Deadline); err != nil {
-		return err
+		return used, err
 	}
-	idle, _, err := r.bridges()
-	if err != nil {
-		return err
+	defer r.unlock()
+	if idle, used, err = r.bridges(); err != nil {
+		return used, err
 	}
 	for _, bridge := range idle {
 		if err := r.delete(bridge); err != nil {
-			return err
+			return used, err
 		}
 	}
-	return nil
+	return used, nil
 }
 
 // bridges returns the bridges of ours without a port that stays, and whether there
 // are others.
-func (r *run) bridges() (idle []Link, others bool, err error) {
+func (r *run) bridges() (idle []Link, used bool, err error) {
 	bridges, err := r.host.Bridges()
 	if err != nil {
 		return nil, false, err
@@ -116,17 +123,16 @@ func (r *run) bridges() (idle []Link, others bool, err error) {
 		if bridge.Group != lease.Group {
 			continue
 		}
-		used, err := r.used(bridge)
-		if err != nil {
+		switch busy, err := r.used(bridge); {
+		case err != nil:
 			return nil, false, err
-		}
-		if used {
-			others = true
-		} else {
+		case busy:
+			used = true
+		default:
 			idle = append(idle, bridge)
 		}
 	}
-	return idle, others, nil
+	return idle, used, nil
 }
 
 // used says whether a bridge has a port that stays. Ports of ours whose container

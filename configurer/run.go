@@ -97,9 +97,7 @@ func (r *run) Rollback() error {
 // close lets go of what the run holds open. That a descriptor can't be closed
 // changes nothing: all end with the process.
 func (r *run) close() {
-	if r.lock != nil {
-		_ = r.lock.Release()
-	}
+	r.unlock()
 	for _, conn := range []Conn{r.container, r.host} {
 		if conn != nil {
 			_ = conn.Close()
@@ -180,6 +178,14 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 			return fmt.Errorf("%w: %w", late, err)
 		}
 		time.Sleep(pause)
+	}
+}
+
+// unlock lets go of the lock; that it can't be let go of changes nothing either.
+func (r *run) unlock() {
+	if r.lock != nil {
+		_ = r.lock.Release()
+		r.lock = nil
 	}
 }
 

@@ -68,6 +68,14 @@ var _ = Describe("a container that was killed while it had a netlink socket", La
 		Expect(next.Pings("10.10.10.1")).To(BeTrue())
 	})
 
+	It("takes its bridge with it, beside one that was idle before", func() {
+		up(host, container)
+		host.Sh("ip link add idle0 group 7238503 type bridge")
+		kill()
+		down(host, container)
+		Expect(links(&host.Process)).To(HaveLen(1))
+	})
+
 	DescribeTable("leaves nothing after down", func(target func() []string) {
 		before := host.State()
 		up(host, container, "-id", "web")

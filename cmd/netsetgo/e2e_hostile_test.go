@@ -36,7 +36,11 @@ func hold(host *testnet.Host, n int, arguments ...string) *held {
 	Expect(run.cmd.Start()).To(Succeed())
 	go func() { _ = run.cmd.Wait(); close(run.done) }()
 	DeferCleanup(func() {
-		_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
+		select {
+		case <-run.done: // its number may be another's by now
+		default:
+			_ = syscall.Kill(-run.cmd.Process.Pid, syscall.SIGKILL)
+		}
 		Eventually(run.done).Should(BeClosed())
 	})
 	ended := false

@@ -65,6 +65,8 @@ func (b bundle) configure(script string, hooks any) {
 		process["capabilities"].(map[string]any)[set] = []string{"CAP_NET_RAW"}
 	}
 	config["hooks"] = hooks
+	// All specs share the machine's cgroups, and the containers' ids may be the same.
+	config["linux"].(map[string]any)["cgroupsPath"] = fmt.Sprintf("/netsetgo-%d", os.Getpid())
 	text, err = json.Marshal(config)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.WriteFile(path, text, 0o600)).To(Succeed())
