@@ -16,7 +16,8 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 build: ## build bin/netsetgo, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
 
-install: build ## build, and copy it to /usr/local/bin (PREFIX=/usr, DESTDIR=...)
+install: ## copy what was built to /usr/local/bin (PREFIX=/usr, DESTDIR=...)
+	@test -x bin/netsetgo || { echo "first: make build" >&2; exit 1; }
 	install -D -m 0755 bin/netsetgo $(DESTDIR)$(PREFIX)/bin/netsetgo
 
 test: ## run every test: root for all of them; installs what they need by apt-get

@@ -1,6 +1,7 @@
 package netsetgo
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -39,7 +40,7 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 		found = append(found, fmt.Sprintf("%s is %v, asked for is %v", option, is, asked))
 	}
 	if c.BridgeName != "" && c.BridgeName != a.BridgeName {
-		differs("bridgeName", c.BridgeName, a.BridgeName)
+		differs("bridgeName", c.BridgeName, cmp.Or(a.BridgeName, "none"))
 	}
 	if number, ok := strings.CutPrefix(a.HostLink, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
 		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostLink)

@@ -39,6 +39,11 @@ status=0
 # cgo is for the race detector only: the binary under test is built without.
 CGO_ENABLED=1 go tool ginkgo run --output-dir="$report" --junit-report=report.xml "${ginkgo[@]}" || status=$?
 
+if [ ! -f "$report/report.xml" ]; then
+	echo "the specs didn't start, see above" >&2
+	exit 1
+fi
+
 # How many specs came out how, from lines such as
 #   <testcase name="[It] lease takes the next address [unit]" ... status="passed"
 count() { grep -cE "<testcase name=\"\[It\] $1\" .* status=\"($2)\"" "$report/report.xml" || true; }

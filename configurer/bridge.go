@@ -78,6 +78,11 @@ func (r *run) makeBridge() (Link, error) {
 // same at the same time.
 func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) {
 	gateway := r.config.Gateway()
+	if !hasAddress {
+		if err := r.checkSubnet(gateway); err != nil {
+			return Link{}, err
+		}
+	}
 	steps := []step{{change: SilenceIPv6{bridge.Index}}}
 	if mtu != 0 && mtu != bridge.MTU {
 		steps = append(steps, step{SetMTU{bridge.Index, mtu}, r.unlessUsed(bridge.Name, func(now Link) []Change {
@@ -125,4 +130,25 @@ func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() er
 		}
 		return reverse(r.host, undo(bridge)...)()
 	}
+}
+
+// checkSubnet refuses a subnet that the host reaches by another link: what is sent
+// to the containers would go there.
+func (r *run) checkSubnet(gateway netip.Prefix) error {
+	route, err := r.host.RouteTo(gateway.Addr())
+	if errors.Is(err, ErrNotFound) || err == nil && route.Destination.Bits() < gateway.Bits() {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking whether %s is in use: %w", gateway.Masked(), err)
+	}
+	link, err := r.host.Link(Which{Index: route.Link})
+	if err != nil {
+		return fmt.Errorf("looking what %s is in use by: %w", gateway.Masked(), err)
+	}
+	if link.Name == r.config.BridgeName {
+		return nil // by another run, a moment ago
+	}
+	return fmt.Errorf("giving bridge %s its address: the host reaches %s by %s %q; choose another -bridgeAddress",
+		r.config.BridgeName, gateway.Masked(), cmp.Or(link.Kind, "device"), link.Name)
 }

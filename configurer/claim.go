@@ -14,7 +14,8 @@ func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 	gateway := r.config.Gateway()
 	if addr := r.config.ContainerAddr(); addr.IsValid() {
 		note.Next = lease.After(gateway, addr)
-		return r.claim(pair, lease.AddressName(bridge.Name, addr), "leasing address "+addr.String())
+		return r.claim(pair, lease.AddressName(bridge.Name, addr), "leasing address "+addr.String(),
+			"choose another -containerAddress, or leave it out")
 	}
 	began := time.Now()
 	for {
@@ -55,8 +56,8 @@ func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
 }
 
 // claim gives a host end a name that only one may have. Who has it and is just
-// dying, as in a restart, is waited for; who lives is named.
-func (r *run) claim(pair int, name, doing string) error {
+// dying, as in a restart, is waited for; who lives is named, with a remedy.
+func (r *run) claim(pair int, name, doing, remedy string) error {
 	began := time.Now()
 	for {
 		err := r.do(r.host, step{change: AddAltname{pair, name}})
@@ -76,7 +77,7 @@ func (r *run) claim(pair int, name, doing string) error {
 				return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 			}
 			if !dying && r.graceOver(began) {
-				return fmt.Errorf("%s: %s holds it, by host link %s", doing, lease.ReadOwner(holder.Altnames), holder.Name)
+				return fmt.Errorf("%s: %s holds it, by host end %s; %s", doing, lease.ReadOwner(holder.Altnames), holder.Name, remedy)
 			}
 		}
 		if err := r.wait(); err != nil {

@@ -54,19 +54,19 @@ var _ = Describe("what only one container can have", Label("unit"), func() {
 			before := w.String()
 			err := w.netset().Up(request(), firstPid)
 			Expect(err).To(MatchError(And(
-				ContainSubstring(doing), ContainSubstring(`container "web" holds it, by host link veth0`))))
+				ContainSubstring(doing), ContainSubstring(`container "web" holds it, by host end veth0`))))
 			Expect(w.String()).To(Equal(before))
 			w.expectNothingOpen()
 		},
 		Entry("an address", withAddress, "leasing address 10.10.10.7"),
-		Entry("an id", withID, `connecting container "web" by veth1`),
+		Entry("an id", withID, `taking the id "web" for veth1`),
 	)
 
 	It("is refused while a link of somebody else's has its name", func() {
 		w := newWorld(1)
 		w.host().named(uplink).Altnames = []string{address}
 		before := w.String()
-		Expect(w.netset().Up(withAddress(), firstPid)).To(MatchError(ContainSubstring("by host link eth0")))
+		Expect(w.netset().Up(withAddress(), firstPid)).To(MatchError(ContainSubstring("by host end eth0")))
 		Expect(w.String()).To(Equal(before))
 	})
 

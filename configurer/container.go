@@ -56,7 +56,7 @@ func (r *run) attachContainer() error {
 		return nil // Host has compared it
 	}
 	if !owner.Address.IsValid() || r.config.ContainerIP != nil && owner.Address != r.config.ContainerAddr() {
-		return fmt.Errorf("reading the lease of %s from host link %s: it isn't there, or of another address; run the host's side first", name, host.Name)
+		return fmt.Errorf("reading the lease of %s from host end %s: it isn't there, or of another address; run the host's side first", name, host.Name)
 	}
 	if err := r.checkDefaultRoute(); err != nil {
 		return err
@@ -161,8 +161,8 @@ func (r *run) own(host, peer Link) error {
 		}
 	}
 	if r.config.ID != "" {
-		doing := fmt.Sprintf("connecting container %q by %s", r.config.ID, name)
-		if err := r.claim(host.Index, lease.IDName(name, r.config.ID), doing); err != nil {
+		doing := fmt.Sprintf("taking the id %q for %s", r.config.ID, name)
+		if err := r.claim(host.Index, lease.IDName(name, r.config.ID), doing, "choose another -id, or take that one down first"); err != nil {
 			return err
 		}
 	}

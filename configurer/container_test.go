@@ -21,7 +21,7 @@ func hosted(config netsetgo.NetworkConfig) (*world, *configurer.Container) {
 }
 
 var _ = Describe("the container's side", Label("unit"), func() {
-	It("reads the lease from the host link", func() {
+	It("reads the lease from the host end", func() {
 		w, container := hosted(netsetgo.NetworkConfig{ContainerIP: net.ParseIP("10.10.10.77")})
 		Expect(container.Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.container(1).named("veth1").addresses).To(ConsistOf(netip.MustParsePrefix("10.10.10.77/24")))

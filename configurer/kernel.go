@@ -19,7 +19,7 @@ var (
 	ErrExists      = errors.New("exists already")
 	ErrNotFound    = errors.New("doesn't exist")
 	ErrFull        = errors.New("has no room left")
-	ErrNoProcess   = errors.New("no such process")
+	ErrNoProcess   = errors.New("there is no such process, or it has ended")
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrUnknown is of a change whose answer was lost: it may have been made.
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
@@ -75,6 +75,9 @@ type Reader interface {
 	Addresses(link int) ([]netip.Prefix, error)
 	// Routes are those of the main table, IPv4.
 	Routes() ([]Route, error)
+	// RouteTo returns the route that reaches an address, of any table, or ErrNotFound
+	// where none leads to a link.
+	RouteTo(addr netip.Addr) (Route, error)
 	// DefaultDevice returns the link of the default route, or ErrNotFound.
 	DefaultDevice() (int, error)
 	// NamespaceID is this namespace's number for another, as in Link.PeerNamespace;

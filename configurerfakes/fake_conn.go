@@ -107,6 +107,19 @@ type FakeConn struct {
 		result1 []configurer.Link
 		result2 error
 	}
+	RouteToStub        func(netip.Addr) (configurer.Route, error)
+	routeToMutex       sync.RWMutex
+	routeToArgsForCall []struct {
+		arg1 netip.Addr
+	}
+	routeToReturns struct {
+		result1 configurer.Route
+		result2 error
+	}
+	routeToReturnsOnCall map[int]struct {
+		result1 configurer.Route
+		result2 error
+	}
 	RoutesStub        func() ([]configurer.Route, error)
 	routesMutex       sync.RWMutex
 	routesArgsForCall []struct {
@@ -601,6 +614,70 @@ func (fake *FakeConn) PortsReturnsOnCall(i int, result1 []configurer.Link, resul
 	}
 	fake.portsReturnsOnCall[i] = struct {
 		result1 []configurer.Link
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) RouteTo(arg1 netip.Addr) (configurer.Route, error) {
+	fake.routeToMutex.Lock()
+	ret, specificReturn := fake.routeToReturnsOnCall[len(fake.routeToArgsForCall)]
+	fake.routeToArgsForCall = append(fake.routeToArgsForCall, struct {
+		arg1 netip.Addr
+	}{arg1})
+	stub := fake.RouteToStub
+	fakeReturns := fake.routeToReturns
+	fake.recordInvocation("RouteTo", []interface{}{arg1})
+	fake.routeToMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) RouteToCallCount() int {
+	fake.routeToMutex.RLock()
+	defer fake.routeToMutex.RUnlock()
+	return len(fake.routeToArgsForCall)
+}
+
+func (fake *FakeConn) RouteToCalls(stub func(netip.Addr) (configurer.Route, error)) {
+	fake.routeToMutex.Lock()
+	defer fake.routeToMutex.Unlock()
+	fake.RouteToStub = stub
+}
+
+func (fake *FakeConn) RouteToArgsForCall(i int) netip.Addr {
+	fake.routeToMutex.RLock()
+	defer fake.routeToMutex.RUnlock()
+	argsForCall := fake.routeToArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) RouteToReturns(result1 configurer.Route, result2 error) {
+	fake.routeToMutex.Lock()
+	defer fake.routeToMutex.Unlock()
+	fake.RouteToStub = nil
+	fake.routeToReturns = struct {
+		result1 configurer.Route
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) RouteToReturnsOnCall(i int, result1 configurer.Route, result2 error) {
+	fake.routeToMutex.Lock()
+	defer fake.routeToMutex.Unlock()
+	fake.RouteToStub = nil
+	if fake.routeToReturnsOnCall == nil {
+		fake.routeToReturnsOnCall = make(map[int]struct {
+			result1 configurer.Route
+			result2 error
+		})
+	}
+	fake.routeToReturnsOnCall[i] = struct {
+		result1 configurer.Route
 		result2 error
 	}{result1, result2}
 }

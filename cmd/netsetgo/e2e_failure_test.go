@@ -54,7 +54,7 @@ func interfere(host *testnet.Host, call, interference string, arguments ...strin
 	return result, regexp.MustCompile(injection).MatchString(traced(host))
 }
 
-// connectedRight says that a container is connected, and by one host link only.
+// connectedRight says that a container is connected, and by one host end only.
 func connectedRight(host *testnet.Host, container *testnet.Container) {
 	GinkgoHelper()
 	inside := links(&container.Process)["veth1"]
@@ -117,6 +117,10 @@ var _ = Describe("a run that fails", Label("root"), func() {
 			"there is one already; use -defaultRoute=false"),
 		Entry("there is a default route of another metric", "", "ip link set lo up; ip route add default dev lo metric 900", "",
 			"use -defaultRoute=false"),
+		Entry("the subnet is another bridge's", "ip link add other type bridge; ip address add 10.10.10.1/24 dev other; ip link set other up", "", "",
+			`giving bridge brg0 its address: the host reaches 10.10.10.0/24 by bridge "other"; choose another -bridgeAddress`),
+		Entry("the subnet is behind another link", "ip link add other type bridge; ip address add 10.9.9.1/24 dev other; ip link set other up; ip route add 10.10.10.0/24 via 10.9.9.2", "", "",
+			"choose another -bridgeAddress"),
 		Entry("the kernel refuses a route", "", "", "-route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),
 	)
 
@@ -146,7 +150,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 		up(host, other, "-id", "web")
 		hostBefore, containerBefore := host.State(), container.State()
 		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-containerAddress", "10.10.10.2"), 1)
-		Expect(line).To(ContainSubstring(`leasing address 10.10.10.2: container "web" holds it, by host link veth0`))
+		Expect(line).To(ContainSubstring(`leasing address 10.10.10.2: container "web" holds it, by host end veth0`))
 		Expect(host.State()).To(Equal(hostBefore))
 		Expect(container.State()).To(Equal(containerBefore))
 		Expect(other.Pings("10.10.10.1")).To(BeTrue())

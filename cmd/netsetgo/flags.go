@@ -92,7 +92,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 		return nil, fmt.Errorf("%w; %w", err, errUsage)
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash; %w", flags.Arg(0), errUsage)
+		return nil, fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash, as in -defaultRoute=false; %w", flags.Arg(0), errUsage)
 	}
 	flags.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
 	return o, o.check()

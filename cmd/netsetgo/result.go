@@ -60,6 +60,8 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)
 	}
-	_, err = fmt.Fprintf(w, "%s\n", text)
-	return err
+	if _, err = fmt.Fprintf(w, "%s\n", text); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	return nil
 }

@@ -40,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	_, _ = fmt.Fprintf(stderr, "netsetgo: %s\n", oneLine(err.Error()))
-	if errors.Is(err, errUsage) || errors.Is(err, netsetgo.ErrInvalid) {
+	if errors.Is(err, errUsage) {
 		return exitUsage
 	}
 	return exitFailed
@@ -105,7 +105,7 @@ func connect(verb string, options *options, stdin io.Reader, stdout io.Writer) e
 		}
 	}
 	if err := config.Validate(); err != nil {
-		return err
+		return fmt.Errorf("%w; %w", err, errUsage)
 	}
 	config.Deadline = time.Now().Add(options.timeout)
 	if missing := kernel.MissingCapabilities(); len(missing) > 0 {

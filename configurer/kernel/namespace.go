@@ -31,7 +31,7 @@ const namedNamespaces = "/run/netns/"
 func (System) Pin(pid int) (*os.File, error) {
 	fail := func(err error) (*os.File, error) {
 		if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
-			err = fmt.Errorf("%w that still runs", configurer.ErrNoProcess)
+			err = configurer.ErrNoProcess
 		}
 		return nil, fmt.Errorf("opening the network namespace of process %d: %w", pid, err)
 	}

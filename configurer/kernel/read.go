@@ -142,29 +142,38 @@ var nobody = netip.AddrFrom4([4]byte{240, 0, 0, 1})
 
 // DefaultDevice implements configurer.Reader.
 func (c *conn) DefaultDevice() (int, error) {
+	route, err := c.RouteTo(nobody)
+	if err != nil {
+		return 0, err
+	}
+	// Half of all addresses is a default route too, as VPNs write it.
+	if route.Destination.Bits() > 1 {
+		return 0, configurer.ErrNotFound
+	}
+	return route.Link, nil
+}
+
+// RouteTo implements configurer.Reader.
+func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: 32, Flags: flagFIBMatch}})
-	destination := nobody.As4()
+	destination := addr.As4()
 	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination[:]))
 	message, err := c.askOne(request)
 	// What a route of type unreachable, blackhole or prohibit answers as well.
 	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
 		if errors.Is(err, none) {
-			return 0, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
+			return configurer.Route{}, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
 		}
 	}
 	if err != nil {
-		return 0, err
+		return configurer.Route{}, err
 	}
 	route, err := parseRoute(message)
-	if err != nil {
-		return 0, err
+	if err == nil && route.Link == 0 {
+		err = configurer.ErrNotFound
 	}
-	// Half of all addresses is a default route too, as VPNs write it.
-	if route.Destination.Bits() > 1 || route.Link == 0 {
-		return 0, configurer.ErrNotFound
-	}
-	return route.Link, nil
+	return route, err
 }
 
 // NamespaceID implements configurer.Reader.

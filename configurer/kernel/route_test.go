@@ -1,6 +1,8 @@
 package kernel_test
 
 import (
+	"net/netip"
+
 	"github.com/netsetgo/netsetgo/ci/testnet"
 	"github.com/netsetgo/netsetgo/configurer"
 	. "github.com/onsi/ginkgo/v2"
@@ -74,6 +76,27 @@ var _ = Describe("reading addresses and routes", Label("root"), onHost, func() {
 		Entry("not an unreachable one", "ip route add unreachable default", ""),
 		Entry("not a blackhole", "ip route add blackhole default", ""),
 		Entry("not a prohibited one", "ip route add prohibit default", ""),
+	)
+
+	DescribeTable("finds the route to an address", func(addr, destination, device string) {
+		conn := connect(nil)
+		sh(`ip link add b1 type bridge
+			ip link set b1 up
+			ip address add 10.0.1.1/24 dev b1
+			ip route add 10.0.0.0/8 via 10.0.1.2`)
+		route, err := conn.RouteTo(netip.MustParseAddr(addr))
+		if destination == "" {
+			Expect(err).To(MatchErrorStrictly(configurer.ErrNotFound))
+			return
+		}
+		Expect(err).NotTo(HaveOccurred())
+		Expect(route.Destination).To(Equal(prefix(destination)))
+		Expect(route.Link).To(Equal(link(conn, device).Index))
+	},
+		Entry("of a neighbour", "10.0.1.7", "10.0.1.0/24", "b1"),
+		Entry("behind a gateway", "10.7.0.1", "10.0.0.0/8", "b1"),
+		Entry("of the host itself", "10.0.1.1", "10.0.1.1/32", "b1"),
+		Entry("where there is none", "192.168.0.1", "", ""),
 	)
 
 	It("finds the MTU's device also before anything in the namespace is up", func() {
