@@ -33,8 +33,8 @@ var ErrInvalid = errors.New("invalid network configuration")
 // Choice is a yes or no that remembers whether anybody made it.
 type Choice int
 
-// Default is a choice not made; it is neither compared with what is there, nor
-// an error where it differs.
+// Default is a choice not made: what it stands for isn't compared with what is
+// there. Yes and No were asked for.
 const (
 	Default Choice = iota
 	Yes

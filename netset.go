@@ -81,7 +81,7 @@ func apply(configurer Configurer, netConfig NetworkConfig, pid int) error {
 }
 
 // Up does both sides, or nothing: when one fails, what was done is undone, the
-// last first. A container that is attached already is left as it is, and is an
+// last first. pid is looked at only where netConfig has no Namespace. A container that is attached already is left as it is, and is an
 // error only where it differs from what is asked for.
 func (n *Netset) Up(netConfig NetworkConfig, pid int) error {
 	transaction, err := n.Begin(netConfig, pid)
@@ -121,7 +121,8 @@ func (b both) Rollback() error {
 }
 
 // Down takes the attachment of netConfig's container interface away. It
-// succeeds where there is none.
+// succeeds where there is none. Without a Namespace, and with a pid of 0, the
+// attachment is found by netConfig's ID.
 func (n *Netset) Down(netConfig NetworkConfig, pid int) error {
 	if err := netConfig.Validate(); err != nil {
 		return err

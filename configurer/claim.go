@@ -41,7 +41,7 @@ func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 
 func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
 	for addr := range lease.Candidates(gateway, netip.Addr{}) {
-		holder, err := r.host.Link(Which{Altname: lease.AddressName(bridge.Name, addr)})
+		holder, err := r.host.Link(Which{Name: lease.AddressName(bridge.Name, addr)})
 		if errors.Is(err, ErrNotFound) {
 			return true, nil
 		}
@@ -64,7 +64,7 @@ func (r *run) claim(pair int, name, doing, remedy string) error {
 		if !errors.Is(err, ErrExists) {
 			return err
 		}
-		holder, err := r.host.Link(Which{Altname: name})
+		holder, err := r.host.Link(Which{Name: name})
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 		}

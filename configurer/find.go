@@ -16,7 +16,7 @@ var errForeign = errors.New("a network interface of that name is there already, 
 // byOwner finds the host end of the container's finished attachment by the name
 // of its namespace, in one message: ErrNotFound where there is none.
 func (r *run) byOwner() (Link, error) {
-	return r.host.Link(Which{Altname: lease.NamespaceName(r.config.ContainerInterface, r.inode)})
+	return r.host.Link(Which{Name: lease.NamespaceName(r.config.ContainerInterface, r.inode)})
 }
 
 // hostEnd finds the host end behind an interface of the container, which is not

@@ -16,10 +16,15 @@ import (
 // What the kernel says to a call, as far as anything is decided on it. The kernel
 // room turns errno into these, and keeps the kernel's own words beside them.
 var (
-	ErrExists      = errors.New("exists already")
-	ErrNotFound    = errors.New("doesn't exist")
-	ErrFull        = errors.New("has no room left")
-	ErrNoProcess   = errors.New("there is no such process, or it has ended")
+	// ErrExists is of a name, address or route that is taken.
+	ErrExists = errors.New("exists already")
+	// ErrNotFound is of a link, name, address or route that isn't there.
+	ErrNotFound = errors.New("doesn't exist")
+	// ErrFull is of a bridge that has no port left to give.
+	ErrFull = errors.New("has no room left")
+	// ErrNoProcess is of a pid that nobody has, or a process that has ended.
+	ErrNoProcess = errors.New("there is no such process, or it has ended")
+	// ErrNoNamespace is of a namespace that isn't there, or has no user any more.
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrUnknown is of a change whose answer was lost: it may have been made.
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
@@ -88,9 +93,7 @@ type Reader interface {
 // Which says which link is meant, by the first field that isn't zero.
 type Which struct {
 	Index int
-	// Altname finds a link by any of its names.
-	Altname string
-	// Name finds it likewise, so that the answer's Name may be another.
+	// Name finds a link by any of its names: the answer's Name may be another.
 	Name string
 	// In is the namespace's number where the link isn't in the connection's own
 	// namespace but in one that it knows; ErrNoNamespace where that is dying.
@@ -102,12 +105,11 @@ type Link struct {
 	Index    int
 	Name     string
 	Kind     string // as in `ip link add type`; "" for a device of hardware
-	Up       bool
-	Carrier  bool
-	MTU      int
+	Up       bool   // asked to be (IFF_UP)
+	MTU      int    // in bytes
 	MAC      net.HardwareAddr
-	Master   int
-	Group    uint32
+	Master   int    // the index of the bridge that it is a port of; 0 for none
+	Group    uint32 // lease.Group where netsetgo made it
 	Alias    string
 	Altnames []string
 	// Peer is the index of a pair's other end, and PeerNamespace the number of its
@@ -144,17 +146,17 @@ type AddBridge struct {
 
 // AddPair makes a pair of veth in place: the host end up and on the bridge, the
 // peer in the container's namespace, down. ErrExists may be of either name. The
-// kernel's indices are put into Index and PeerIndex.
+// kernel's index for the host end is put into Index.
 type AddPair struct {
-	Name             string
-	MAC              net.HardwareAddr
-	Master           int
-	MTU              int
-	Group            uint32
-	Peer             string
-	PeerMAC          net.HardwareAddr
-	PeerNamespace    *os.File
-	Index, PeerIndex *int
+	Name          string
+	MAC           net.HardwareAddr
+	Master        int
+	MTU           int // of both ends
+	Group         uint32
+	Peer          string
+	PeerMAC       net.HardwareAddr
+	PeerNamespace *os.File
+	Index         *int
 }
 
 // DeleteLink takes a link away, and with it its peer, names, addresses and routes.

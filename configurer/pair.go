@@ -45,7 +45,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	change := AddPair{
 		MAC: lease.HostMAC(addr), Master: bridge.Index, MTU: mtu, Group: lease.Group,
 		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
-		Index: new(int), PeerIndex: new(int),
+		Index: new(int),
 	}
 	if change.PeerMAC == nil {
 		change.PeerMAC = lease.ContainerMAC(addr)

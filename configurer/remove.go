@@ -51,7 +51,7 @@ func (r *run) attached() (Link, error) {
 		if r.config.ID == "" {
 			return Link{}, ErrNotFound
 		}
-		return r.host.Link(Which{Altname: lease.IDName(r.config.ContainerInterface, r.config.ID)})
+		return r.host.Link(Which{Name: lease.IDName(r.config.ContainerInterface, r.config.ID)})
 	}
 	host, err := r.byOwner()
 	if !errors.Is(err, ErrNotFound) {

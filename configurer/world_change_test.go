@@ -44,7 +44,7 @@ func withoutAnswer(change configurer.Change) configurer.Change {
 		change.Index = new(int)
 		return change
 	case configurer.AddPair:
-		change.Index, change.PeerIndex = new(int), new(int)
+		change.Index = new(int)
 		return change
 	}
 	return change
@@ -127,7 +127,7 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 	host.peer = other.add(configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC})
 	host.peer.peer = host
 	other.known = true
-	*change.Index, *change.PeerIndex = host.Index, host.peer.Index
+	*change.Index = host.Index
 	return nil
 }
 

@@ -138,7 +138,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 }
 
 func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) {
-	text := fmt.Sprintf("link %s%s", which.Altname, which.Name)
+	text := "link " + which.Name
 	if which.Index != 0 {
 		text = fmt.Sprintf("link %d", which.Index)
 	}
@@ -151,7 +151,7 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 			return configurer.Link{}, configurer.ErrNoNamespace
 		}
 	}
-	found := s.named(which.Altname + which.Name)
+	found := s.named(which.Name)
 	if which.Index != 0 {
 		found = s.index(which.Index)
 	}

@@ -207,9 +207,9 @@ func (c *conn) do(batch []configurer.Change) []error {
 func (c *conn) finish(change configurer.Change, answer answer) error {
 	switch change := change.(type) {
 	case configurer.AddBridge:
-		return c.created(answer, change.Name, change.Index, nil)
+		return c.created(answer, change.Name, change.Index)
 	case configurer.AddPair:
-		return c.created(answer, change.Name, change.Index, change.PeerIndex)
+		return c.created(answer, change.Name, change.Index)
 	case configurer.SilenceIPv6:
 		// Without IPv6 on the link (ipv6.disable, or an MTU below 1280) there is
 		// nothing to silence.
@@ -220,9 +220,9 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	return answer.err
 }
 
-// created reads the indices from the echo of a new link (Linux 6.2 on), or else
+// created reads the index from the echo of a new link (Linux 6.2 on), or else
 // asks for them by the name it was made with.
-func (c *conn) created(answer answer, name string, index, peer *int) error {
+func (c *conn) created(answer answer, name string, index *int) error {
 	if answer.err != nil {
 		return answer.err
 	}
@@ -237,9 +237,6 @@ func (c *conn) created(answer answer, name string, index, peer *int) error {
 		return fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
 	}
 	*index = link.Index
-	if peer != nil {
-		*peer = link.Peer
-	}
 	return nil
 }
 

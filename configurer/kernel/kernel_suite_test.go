@@ -119,14 +119,16 @@ func addPair(conn configurer.Conn, master int, name string, namespace *os.File, 
 	GinkgoHelper()
 	change := pair(master, name, namespace, peer)
 	do(conn, change)
-	return *change.Index, *change.PeerIndex
+	made, err := conn.Link(configurer.Which{Index: *change.Index})
+	Expect(err).NotTo(HaveOccurred())
+	return *change.Index, made.Peer
 }
 
 func pair(master int, name string, namespace *os.File, peer string) configurer.AddPair {
 	return configurer.AddPair{
 		Name: name, MAC: mac("02:00:00:00:00:02"), Master: master, MTU: 1400, Group: 7,
 		Peer: peer, PeerMAC: mac("02:00:00:00:00:03"), PeerNamespace: namespace,
-		Index: new(int), PeerIndex: new(int),
+		Index: new(int),
 	}
 }
 

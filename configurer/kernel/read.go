@@ -16,9 +16,8 @@ import (
 
 // Names of the kernel's that golang.org/x/sys doesn't have.
 const (
-	extMaskSkipStats = 1 << 3  // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
-	flagFIBMatch     = 0x2000  // RTM_F_FIB_MATCH, linux/rtnetlink.h
-	flagLowerUp      = 1 << 16 // IFF_LOWER_UP, linux/if.h
+	extMaskSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
+	flagFIBMatch     = 0x2000 // RTM_F_FIB_MATCH, linux/rtnetlink.h
 	attrType         = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 )
 
@@ -31,12 +30,9 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(which.Index)
 	request.AddData(header)
-	switch {
-	case which.Index != 0:
-	case which.Altname != "":
-		request.AddData(nl.NewRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(which.Altname)))
-	default:
-		request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(which.Name)))
+	if which.Index == 0 {
+		// Finds first names as well (__dev_get_by_name, net/core/dev.c).
+		request.AddData(nl.NewRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(which.Name)))
 	}
 	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
 	if which.In != nil {
@@ -218,7 +214,6 @@ func parseLink(message []byte) (configurer.Link, error) {
 	link := configurer.Link{
 		Index:         int(header.Index),
 		Up:            header.Flags&unix.IFF_UP != 0,
-		Carrier:       header.Flags&flagLowerUp != 0,
 		PeerNamespace: configurer.SameNamespace,
 	}
 	for _, attr := range attrs {
