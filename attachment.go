@@ -67,6 +67,7 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 
 func (a Attachment) routeDifferences(c NetworkConfig) []string {
 	var found []string
+	asked := make([]Route, 0, len(c.Routes))
 	for _, route := range c.Routes {
 		if !route.Gateway.IsValid() {
 			route.Gateway = c.WithDefaults().Gateway().Addr()
@@ -74,13 +75,14 @@ func (a Attachment) routeDifferences(c NetworkConfig) []string {
 				route.Gateway = a.Gateway.Addr()
 			}
 		}
+		asked = append(asked, route)
 		if !slices.Contains(a.Routes, route) {
 			found = append(found, fmt.Sprintf("route %s via %s metric %d isn't there", route.Destination, route.Gateway, route.Metric))
 		}
 	}
 	hasDefault := false
 	for _, route := range a.Routes {
-		hasDefault = hasDefault || route.Destination.Bits() == 0 && !slices.Contains(c.Routes, route)
+		hasDefault = hasDefault || route.Destination.Bits() == 0 && !slices.Contains(asked, route)
 	}
 	if c.DefaultRoute != Default && hasDefault != (c.DefaultRoute == Yes) {
 		found = append(found, fmt.Sprintf("defaultRoute is %t, asked for is %t", hasDefault, !hasDefault))

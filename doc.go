@@ -23,21 +23,22 @@
 //  3. An attachment that is there already, found by the name
 //     netsetgo:n:<container interface>:<namespace> among the host's links, is
 //     compared with the options that were given, and the run is over.
-//  4. The bridge is made: link, group and MAC in one message, then its address,
-//     its note (ifalias) and "up". A marked bridge that a killed run left half
-//     done is finished; one that somebody else made is used as it is. Undone
-//     under the exclusive lock, and only while the bridge has no port.
+//  4. The bridge is made: link, group and MAC in one message, then its MTU, its
+//     address, and "up". A marked bridge that a killed run left half done is
+//     finished; one that somebody else made is used as it is. A subnet that the
+//     host reaches by another link is refused. Undone under the exclusive lock,
+//     and only while the bridge has no port.
 //  5. The pair is made in place, in one message: the host end up, on the bridge
 //     and carrying netsetgo's group; the peer with its last name and MAC in the
 //     container's namespace. Nothing is moved or renamed. Undone by deleting
 //     the host end, which takes the peer and all that hangs on it with it.
 //  6. An address is leased: the name netsetgo:a:<bridge>:<address> is given to
 //     the host end. The kernel refuses a name that is taken, so two runs can't
-//     lease one address. It goes with the link. The bridge's note then says
-//     where the next run starts looking; undone by writing the old note.
+//     lease one address. It goes with the link. The bridge's note (its ifalias)
+//     then says where the next run starts looking; undone by writing the old one.
 //  7. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
-//     its reverse.
+//     its reverse, but for the IPv6 setting, which goes with the pair.
 //  8. The host end is looked at once more, which settles its carrier, and given
 //     its owner's names: netsetgo:c:<container interface>:<id> where an id is
 //     known, and last of all netsetgo:n:…. An owner means that the attachment

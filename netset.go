@@ -8,7 +8,7 @@ import (
 //go:generate go tool counterfeiter -generate
 
 // Configurer does one side of the work for the container of process pid, or for
-// netConfig's Namespace where it has one. It leaves nothing behind when it fails.
+// netConfig's Namespace where it has one. When it fails it undoes what it did.
 //
 //counterfeiter:generate -o configurerfakes . Configurer
 type Configurer interface {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
@@ -115,7 +114,7 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 // only while it has no port.
 func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() error {
 	return func() error {
-		if err := r.relock(true, time.Now().Add(undoTimeout)); err != nil {
+		if err := r.relock(true, r.config.Deadline); err != nil {
 			return err
 		}
 		bridge, err := r.host.Link(Which{Name: name})

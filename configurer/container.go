@@ -42,6 +42,9 @@ const loopback = 1
 
 // attachContainer is the container's side of `up`.
 func (r *run) attachContainer() error {
+	if _, err := r.byOwner(); !errors.Is(err, ErrNotFound) {
+		return err // nil where the attachment is finished: Host has compared it
+	}
 	name := r.config.ContainerInterface
 	peer, err := r.container.Link(Which{Name: name})
 	if err != nil {
@@ -52,9 +55,6 @@ func (r *run) attachContainer() error {
 		return fmt.Errorf("looking for the host end of %s: %w", name, err)
 	}
 	owner := lease.ReadOwner(host.Altnames)
-	if owner.Complete() {
-		return nil // Host has compared it
-	}
 	if !owner.Address.IsValid() || r.config.ContainerIP != nil && owner.Address != r.config.ContainerAddr() {
 		return fmt.Errorf("reading the lease of %s from host end %s: it isn't there, or of another address; run the host's side first", name, host.Name)
 	}
@@ -110,7 +110,7 @@ func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
 		mac = lease.ContainerMAC(addr)
 	}
 	if !slices.Equal(mac, peer.MAC) {
-		steps = append(steps, step{change: SetMAC{peer.Index, mac}})
+		steps = append(steps, step{SetMAC{peer.Index, mac}, reverse(r.container, SetMAC{peer.Index, peer.MAC})})
 	}
 	address := AddAddress{peer.Index, netip.PrefixFrom(addr, r.config.Gateway().Bits())}
 	steps = append(steps,

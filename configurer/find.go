@@ -13,17 +13,41 @@ import (
 var errForeign = errors.New("a network interface of that name is there already, and isn't netsetgo's; " +
 	"remove it, or choose another -containerInterface")
 
+// errStale is of a host end with the number of the container's namespace, whose peer
+// is elsewhere: moved by the container, or by another whose namespace had the number
+// before. Either way nobody else's attachment.
+var errStale = errors.New("the peer isn't in the container")
+
 // byOwner finds the host end of the container's finished attachment by the name
-// of its namespace, in one message: ErrNotFound where there is none.
+// of its namespace: ErrNotFound where there is none, errStale beside one that is to
+// be deleted.
 func (r *run) byOwner() (Link, error) {
-	return r.host.Link(Which{Name: lease.NamespaceName(r.config.ContainerInterface, r.inode)})
+	host, err := r.ours(lease.NamespaceName(r.config.ContainerInterface, r.inode))
+	if err != nil {
+		return Link{}, err
+	}
+	here, err := r.peerIsHere(host)
+	if err == nil && !here {
+		err = errStale
+	}
+	return host, err
+}
+
+// ours finds a link of netsetgo's by a name: ErrNotFound also where somebody else's
+// has it.
+func (r *run) ours(name string) (Link, error) {
+	link, err := r.host.Link(Which{Name: name})
+	if err == nil && link.Group != lease.Group {
+		err = ErrNotFound
+	}
+	return link, err
 }
 
 // hostEnd finds the host end behind an interface of the container, which is not
 // believed: a host end is of our group, and its peer is that very interface in
 // that very namespace. Otherwise errForeign.
 func (r *run) hostEnd(peer Link) (Link, error) {
-	if peer.Name != r.config.ContainerInterface || peer.Peer == 0 {
+	if peer.Name != r.config.ContainerInterface {
 		return Link{}, errForeign
 	}
 	host, err := r.host.Link(Which{Index: peer.Peer})
@@ -33,7 +57,7 @@ func (r *run) hostEnd(peer Link) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	if host.Group != lease.Group || host.Kind != "veth" || host.Peer != peer.Index {
+	if host.Group != lease.Group || host.Peer != peer.Index {
 		return Link{}, errForeign
 	}
 	ours, err := r.peerIsHere(host)
@@ -61,18 +85,8 @@ func (r *run) dying(host Link) (bool, error) {
 	case SameNamespace:
 		return false, nil
 	}
-	_, err := r.host.Link(Which{Index: host.Peer, In: &host.PeerNamespace})
-	if errors.Is(err, ErrNoNamespace) {
-		return true, nil
-	}
-	if errors.Is(err, ErrNotFound) {
-		// Gone in this moment, and the host end with it; or gone elsewhere.
-		_, err = r.host.Link(Which{Index: host.Index})
-		if errors.Is(err, ErrNotFound) {
-			return true, nil
-		}
-	}
-	return false, err
+	lives, err := r.host.NamespaceLives(host.PeerNamespace)
+	return err == nil && !lives, err
 }
 
 // inspect reads an attachment of the container back, from its host end.
@@ -83,7 +97,6 @@ func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 		ContainerInterface: owner.ContainerInterface,
 		Sandbox:            r.namespace.Name(),
 		ID:                 r.idOf(host, owner),
-		MTU:                host.MTU,
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {
 		return attachment, err

@@ -5,6 +5,7 @@
 package configurer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,6 +88,9 @@ func (r *run) attachOnce() error {
 	host, err := r.byOwner()
 	if err == nil {
 		return r.compare(host)
+	}
+	if errors.Is(err, errStale) {
+		err = cmp.Or(r.delete(host), ErrNotFound)
 	}
 	if !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("looking for an attachment: %w", err)

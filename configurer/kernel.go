@@ -24,7 +24,7 @@ var (
 	ErrFull = errors.New("has no room left")
 	// ErrNoProcess is of a pid that nobody has, or a process that has ended.
 	ErrNoProcess = errors.New("there is no such process, or it has ended")
-	// ErrNoNamespace is of a namespace that isn't there, or has no user any more.
+	// ErrNoNamespace is of a namespace that isn't there.
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrUnknown is of a change whose answer was lost: it may have been made.
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
@@ -88,6 +88,8 @@ type Reader interface {
 	// NamespaceID is this namespace's number for another, as in Link.PeerNamespace;
 	// ErrNotFound where it has none.
 	NamespaceID(namespace *os.File) (int, error)
+	// NamespaceLives says whether the namespace of a number still has a user.
+	NamespaceLives(id int) (bool, error)
 }
 
 // Which says which link is meant, by the first field that isn't zero.
@@ -95,9 +97,6 @@ type Which struct {
 	Index int
 	// Name finds a link by any of its names: the answer's Name may be another.
 	Name string
-	// In is the namespace's number where the link isn't in the connection's own
-	// namespace but in one that it knows; ErrNoNamespace where that is dying.
-	In *int
 }
 
 // Link is a network interface.

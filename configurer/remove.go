@@ -38,7 +38,7 @@ func (r *run) detach() error {
 	if errors.Is(err, ErrNotFound) || errors.Is(err, errForeign) {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errStale) {
 		return err
 	}
 	return r.delete(host)
@@ -51,7 +51,7 @@ func (r *run) attached() (Link, error) {
 		if r.config.ID == "" {
 			return Link{}, ErrNotFound
 		}
-		return r.host.Link(Which{Name: lease.IDName(r.config.ContainerInterface, r.config.ID)})
+		return r.ours(lease.IDName(r.config.ContainerInterface, r.config.ID))
 	}
 	host, err := r.byOwner()
 	if !errors.Is(err, ErrNotFound) {

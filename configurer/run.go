@@ -33,7 +33,7 @@ type run struct {
 
 var _ netsetgo.Transaction = (*run)(nil)
 
-// undoTimeout bounds the one thing that an undo waits for, the lock.
+// undoTimeout bounds what an undo waits for, which is the lock; -timeout doesn't.
 const undoTimeout = 10 * time.Second
 
 // start opens all that a run needs, and takes the lock shared.
@@ -84,6 +84,7 @@ func (r *run) Commit() { r.close() }
 // Rollback implements netsetgo.Transaction: it undoes in reverse order, and goes
 // on when something can't be undone.
 func (r *run) Rollback() error {
+	r.config.Deadline = time.Now().Add(undoTimeout)
 	var failed error
 	for _, undo := range slices.Backward(r.undos) {
 		if err := undo(); err != nil {

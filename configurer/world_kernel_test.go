@@ -132,6 +132,10 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		}
 		return 0, configurer.ErrNotFound
 	})
+	conn.NamespaceLivesCalls(func(id int) (bool, error) {
+		_, err := w.call("namespace %d lives", id)
+		return err == nil && !w.spaces[id].dying, err
+	})
 	conn.DoCalls(func(changes ...configurer.Change) []error { return w.do(s, changes) })
 	w.conns = append(w.conns, conn)
 	return conn, nil
@@ -144,12 +148,6 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 	}
 	if _, err := w.call("%s: %s", s.name, text); err != nil {
 		return configurer.Link{}, err
-	}
-	if which.In != nil {
-		s = w.spaces[*which.In]
-		if s.dying {
-			return configurer.Link{}, configurer.ErrNoNamespace
-		}
 	}
 	found := s.named(which.Name)
 	if which.Index != 0 {

@@ -94,6 +94,19 @@ type FakeConn struct {
 		result1 int
 		result2 error
 	}
+	NamespaceLivesStub        func(int) (bool, error)
+	namespaceLivesMutex       sync.RWMutex
+	namespaceLivesArgsForCall []struct {
+		arg1 int
+	}
+	namespaceLivesReturns struct {
+		result1 bool
+		result2 error
+	}
+	namespaceLivesReturnsOnCall map[int]struct {
+		result1 bool
+		result2 error
+	}
 	PortsStub        func(int) ([]configurer.Link, error)
 	portsMutex       sync.RWMutex
 	portsArgsForCall []struct {
@@ -550,6 +563,70 @@ func (fake *FakeConn) NamespaceIDReturnsOnCall(i int, result1 int, result2 error
 	}
 	fake.namespaceIDReturnsOnCall[i] = struct {
 		result1 int
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) NamespaceLives(arg1 int) (bool, error) {
+	fake.namespaceLivesMutex.Lock()
+	ret, specificReturn := fake.namespaceLivesReturnsOnCall[len(fake.namespaceLivesArgsForCall)]
+	fake.namespaceLivesArgsForCall = append(fake.namespaceLivesArgsForCall, struct {
+		arg1 int
+	}{arg1})
+	stub := fake.NamespaceLivesStub
+	fakeReturns := fake.namespaceLivesReturns
+	fake.recordInvocation("NamespaceLives", []interface{}{arg1})
+	fake.namespaceLivesMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) NamespaceLivesCallCount() int {
+	fake.namespaceLivesMutex.RLock()
+	defer fake.namespaceLivesMutex.RUnlock()
+	return len(fake.namespaceLivesArgsForCall)
+}
+
+func (fake *FakeConn) NamespaceLivesCalls(stub func(int) (bool, error)) {
+	fake.namespaceLivesMutex.Lock()
+	defer fake.namespaceLivesMutex.Unlock()
+	fake.NamespaceLivesStub = stub
+}
+
+func (fake *FakeConn) NamespaceLivesArgsForCall(i int) int {
+	fake.namespaceLivesMutex.RLock()
+	defer fake.namespaceLivesMutex.RUnlock()
+	argsForCall := fake.namespaceLivesArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) NamespaceLivesReturns(result1 bool, result2 error) {
+	fake.namespaceLivesMutex.Lock()
+	defer fake.namespaceLivesMutex.Unlock()
+	fake.NamespaceLivesStub = nil
+	fake.namespaceLivesReturns = struct {
+		result1 bool
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) NamespaceLivesReturnsOnCall(i int, result1 bool, result2 error) {
+	fake.namespaceLivesMutex.Lock()
+	defer fake.namespaceLivesMutex.Unlock()
+	fake.NamespaceLivesStub = nil
+	if fake.namespaceLivesReturnsOnCall == nil {
+		fake.namespaceLivesReturnsOnCall = make(map[int]struct {
+			result1 bool
+			result2 error
+		})
+	}
+	fake.namespaceLivesReturnsOnCall[i] = struct {
+		result1 bool
 		result2 error
 	}{result1, result2}
 }

@@ -17,7 +17,7 @@ func FuzzState(f *testing.F) {
 		if given != "up" && given != "down" {
 			given = ""
 		}
-		s, err := readState(bytes.NewReader(text))
+		s, err := readNow(bytes.NewReader(text))
 		if err != nil {
 			expectOneLine(t, err)
 			return

@@ -85,7 +85,7 @@ func connect(verb string, options *options, stdin io.Reader, stdout io.Writer) e
 	}
 	pid := options.pid
 	if !options.hasTarget() && (verb != "down" || config.ID == "") {
-		state, err := readState(stdin)
+		state, err := readState(stdin, options.timeout)
 		if err != nil {
 			return err
 		}
@@ -160,6 +160,9 @@ func up(netset *netsetgo.Netset, config netsetgo.NetworkConfig, output string, s
 
 func printVersion(args []string, stdout io.Writer) error {
 	if len(args) > 0 {
+		if _, err := parse(args, stdout); errors.Is(err, flag.ErrHelp) {
+			return err
+		}
 		return fmt.Errorf("version takes no arguments; %w", errUsage)
 	}
 	version := "(unknown)"

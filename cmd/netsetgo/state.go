@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -21,12 +22,12 @@ var errTerminal = errors.New("no target is named")
 // "1.0", and the container "created" at prestart.
 type state struct{ specs.State }
 
-func readState(stdin io.Reader) (state, error) {
+func readState(stdin io.Reader, timeout time.Duration) (state, error) {
 	var s state
 	if isTerminal(stdin) {
 		return s, errTerminal
 	}
-	text, err := io.ReadAll(io.LimitReader(stdin, maxState+1))
+	text, err := readAll(stdin, timeout)
 	switch {
 	case err != nil:
 		return s, fmt.Errorf("reading the container's state from standard input: %w", err)
@@ -40,6 +41,26 @@ func readState(stdin io.Reader) (state, error) {
 		return s, fmt.Errorf("reading the container's state from standard input: it isn't an OCI state: %w", err)
 	}
 	return s, nil
+}
+
+// readAll reads to the end, or a little more than is taken, or until the time is
+// over: a pipe may stay open for ever.
+func readAll(stdin io.Reader, timeout time.Duration) ([]byte, error) {
+	type ending struct {
+		text []byte
+		err  error
+	}
+	done := make(chan ending, 1)
+	go func() {
+		text, err := io.ReadAll(io.LimitReader(stdin, maxState+1))
+		done <- ending{text, err}
+	}()
+	select {
+	case end := <-done:
+		return end.text, end.err
+	case <-time.After(timeout):
+		return nil, fmt.Errorf("its end didn't come within %s", timeout)
+	}
 }
 
 func (s state) stopped() bool { return s.Status == specs.StateStopped }

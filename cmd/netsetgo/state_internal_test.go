@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing/iotest"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,7 +17,7 @@ import (
 var _ = Describe("the OCI state", Label("unit"), func() {
 	It("is read as a runtime writes it", func() {
 		// As runc 1.1 writes it at prestart.
-		state, err := readState(strings.NewReader(`{"ociVersion":"1.0.2-dev","id":"web","status":"creating","pid":4711,` +
+		state, err := readNow(strings.NewReader(`{"ociVersion":"1.0.2-dev","id":"web","status":"creating","pid":4711,` +
 			`"bundle":"/run/bundle","annotations":{"a":"b"}}`))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state.ID).To(Equal("web"))
@@ -25,14 +26,14 @@ var _ = Describe("the OCI state", Label("unit"), func() {
 	})
 
 	It("is read as crun writes it, and with what a later version adds", func() {
-		state, err := readState(strings.NewReader(`{"ociVersion":"1.0","id":"web","pid":7,"root":"/r","bundle":"/b",` +
+		state, err := readNow(strings.NewReader(`{"ociVersion":"1.0","id":"web","pid":7,"root":"/r","bundle":"/b",` +
 			`"status":"created","owner":"root","new":[1]}` + "\n"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state.verb("")).To(Equal("up"))
 	})
 
 	DescribeTable("is refused", func(text string, input io.Reader) {
-		_, err := readState(input)
+		_, err := readNow(input)
 		Expect(err).To(MatchError(And(ContainSubstring("standard input"), ContainSubstring(text))))
 		Expect(err).NotTo(MatchError(errUsage))
 	},
@@ -55,23 +56,32 @@ var _ = Describe("the OCI state", Label("unit"), func() {
 	)
 
 	It("may be as long as is read", func() {
-		state, err := readState(strings.NewReader(`{"id":"web"}` + strings.Repeat(" ", 524288-12)))
+		state, err := readNow(strings.NewReader(`{"id":"web"}` + strings.Repeat(" ", 524288-12)))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(state.ID).To(Equal("web"))
 	})
 
 	It("isn't read to an end that may never come", func() {
 		endless := strings.NewReader(strings.Repeat(" ", 8<<20))
-		_, err := readState(endless)
+		_, err := readNow(endless)
 		Expect(err).To(MatchError(ContainSubstring("longer than 524288 bytes")))
 		Expect(endless.Len()).To(BeNumerically(">", 7<<20))
+	})
+
+	It("isn't waited for longer than -timeout", func() {
+		reader, writer, err := os.Pipe()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(reader.Close)
+		DeferCleanup(writer.Close)
+		_, err = readState(reader, time.Millisecond)
+		Expect(err).To(MatchError(ContainSubstring("its end didn't come within 1ms")))
 	})
 
 	It("isn't sought in a file that is no terminal, but read", func() {
 		null, err := os.Open(os.DevNull)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(null.Close)
-		_, err = readState(null)
+		_, err = readNow(null)
 		Expect(err).To(MatchError(ContainSubstring("it is empty")))
 	})
 
@@ -111,3 +121,6 @@ var _ = Describe("the OCI state", Label("unit"), func() {
 		Entry("as crun has it", 0), Entry("as runc has it", 4711),
 	)
 })
+
+// readNow reads a state that is there already.
+func readNow(stdin io.Reader) (state, error) { return readState(stdin, time.Minute) }

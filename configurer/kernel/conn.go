@@ -52,6 +52,7 @@ func (c *conn) Close() error {
 // answer is what came back for one request.
 type answer struct {
 	done     bool
+	lost     bool // err is of the receiving
 	err      error
 	messages [][]byte // bodies, without their headers
 }
@@ -101,7 +102,7 @@ func (c *conn) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
 		if err != nil {
 			for i := range answers {
 				if !answers[i].done {
-					answers[i].err = fmt.Errorf("%w: %w", configurer.ErrUnknown, err)
+					answers[i].lost, answers[i].err = true, err
 				}
 			}
 			return answers, nil
@@ -205,6 +206,9 @@ func (c *conn) do(batch []configurer.Change) []error {
 
 // finish says how a change ended, and hands over the indices of what it made.
 func (c *conn) finish(change configurer.Change, answer answer) error {
+	if answer.lost {
+		return fmt.Errorf("%w: %w", configurer.ErrUnknown, answer.err)
+	}
 	switch change := change.(type) {
 	case configurer.AddBridge:
 		return c.created(answer, change.Name, change.Index)

@@ -60,8 +60,9 @@ func (System) Pin(pid int) (*os.File, error) {
 	if err != nil {
 		return fail(err)
 	}
-	// Still running after the file was open: so the file is of this process.
-	if err := unix.PidfdSendSignal(process, 0, nil, 0); err != nil {
+	// Still running after the file was open: so the file is of this process. Not to be
+	// allowed to signal it says as much.
+	if err := unix.PidfdSendSignal(process, 0, nil, 0); err != nil && !errors.Is(err, unix.EPERM) {
 		return fail(errors.Join(err, namespace.Close()))
 	}
 	return namespace, nil
@@ -75,14 +76,20 @@ func OpenNamespace(nameOrPath string) (*os.File, error) {
 		path = namedNamespaces + path
 	}
 	namespace, err := openNamespace(path)
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w: there is no %s", configurer.ErrNoNamespace, path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		err = fmt.Errorf("%w: there is no file %q", configurer.ErrNoNamespace, path)
+	case errors.Is(err, errNoNamespaceFile) && path != nameOrPath:
+		// The name is left when the namespace was unmounted only.
+		err = fmt.Errorf("%w: %w", configurer.ErrNoNamespace, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening network namespace %q: %w", nameOrPath, err)
 	}
 	return namespace, nil
 }
+
+var errNoNamespaceFile = errors.New("this file isn't a network namespace")
 
 // openNamespace opens a file and makes sure that it is a network namespace. It
 // doesn't wait, should it be a pipe.
@@ -93,7 +100,7 @@ func openNamespace(path string) (*os.File, error) {
 	}
 	kind, err := unix.IoctlRetInt(fd, nsGetType)
 	if err != nil || kind != unix.CLONE_NEWNET {
-		return nil, errors.Join(errors.New("this file isn't a network namespace"), unix.Close(fd))
+		return nil, errors.Join(errNoNamespaceFile, unix.Close(fd))
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
@@ -111,7 +118,8 @@ func (System) Connect(container *os.File) (configurer.Conn, error) {
 		return open()
 	}
 	runtime.LockOSThread()
-	own, err := netns.Get()
+	// Not by number, as netns.Get does: /proc may be of another pid namespace.
+	own, err := netns.GetFromPath("/proc/thread-self/ns/net")
 	if err != nil {
 		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("opening netsetgo's own network namespace: %w", err)

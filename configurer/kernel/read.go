@@ -35,14 +35,7 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 		request.AddData(nl.NewRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(which.Name)))
 	}
 	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
-	if which.In != nil {
-		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(*which.In))))
-	}
 	message, err := c.askOne(request)
-	if which.In != nil && errors.Is(err, unix.EINVAL) {
-		// The kernel hands out no namespace whose last user is gone.
-		return configurer.Link{}, fmt.Errorf("%w: %w", configurer.ErrNoNamespace, err)
-	}
 	if err != nil {
 		return configurer.Link{}, err
 	}
@@ -194,6 +187,19 @@ func (c *conn) NamespaceID(namespace *os.File) (int, error) {
 		}
 	}
 	return 0, configurer.ErrNotFound
+}
+
+// NamespaceLives implements configurer.Reader. The kernel hands out no namespace
+// whose last user is gone (get_net_ns_by_id, net/core/net_namespace.c).
+func (c *conn) NamespaceLives(id int) (bool, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, 0)
+	request.AddData(anyFamily{})
+	request.AddData(nl.NewRtAttr(unix.NETNSA_NSID, nl.Uint32Attr(uint32(id))))
+	_, err := c.askOne(request)
+	if errors.Is(err, configurer.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // anyFamily is struct rtgenmsg (linux/rtnetlink.h): the family, and padding.
