@@ -114,7 +114,11 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 // only while it has no port.
 func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() error {
 	return func() error {
-		if err := r.relock(true, r.config.Deadline); err != nil {
+		err := r.relock(true, r.config.Deadline)
+		if errors.Is(err, ErrBusy) {
+			return fmt.Errorf("bridge %s stays until the next down: the lock is %w", name, ErrBusy)
+		}
+		if err != nil {
 			return err
 		}
 		bridge, err := r.host.Link(Which{Name: name})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
@@ -87,7 +88,9 @@ func (r *run) Rollback() error {
 	r.config.Deadline = time.Now().Add(undoTimeout)
 	var failed error
 	for _, undo := range slices.Backward(r.undos) {
-		if err := undo(); err != nil {
+		err := undo()
+		// Several fail for one reason where the lock can't be had.
+		if err != nil && (failed == nil || !strings.Contains(failed.Error(), err.Error())) {
 			failed = errors.Join(failed, fmt.Errorf("undoing: %w", err))
 		}
 	}
