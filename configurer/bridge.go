@@ -114,8 +114,12 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 // only while it has no port.
 func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() error {
 	return func() error {
+		if r.bridgeStays {
+			return nil // and has been told
+		}
 		err := r.relock(true, r.config.Deadline)
 		if errors.Is(err, ErrBusy) {
+			r.bridgeStays = true
 			return fmt.Errorf("bridge %s stays until the next down: the lock is %w", name, ErrBusy)
 		}
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
@@ -30,6 +29,8 @@ type run struct {
 
 	lock  Lock
 	undos []func() error
+	// bridgeStays says that the lock couldn't be had to undo the bridge.
+	bridgeStays bool
 }
 
 var _ netsetgo.Transaction = (*run)(nil)
@@ -88,9 +89,7 @@ func (r *run) Rollback() error {
 	r.config.Deadline = time.Now().Add(undoTimeout)
 	var failed error
 	for _, undo := range slices.Backward(r.undos) {
-		err := undo()
-		// Several fail for one reason where the lock can't be had.
-		if err != nil && (failed == nil || !strings.Contains(failed.Error(), err.Error())) {
+		if err := undo(); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("undoing: %w", err))
 		}
 	}
