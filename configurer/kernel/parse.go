@@ -1,0 +1,123 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+)
+
+// attrType takes the flags off an attribute's type (linux/netlink.h).
+const attrType = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+
+// errShort is of an answer that ends before its header does.
+var errShort = fmt.Errorf("reading the kernel's answer: %w", io.ErrUnexpectedEOF)
+
+// anyFamily is struct rtgenmsg (linux/rtnetlink.h): the family, and padding.
+type anyFamily struct{}
+
+func (anyFamily) Len() int          { return unix.NLMSG_ALIGNTO }
+func (anyFamily) Serialize() []byte { return make([]byte, unix.NLMSG_ALIGNTO) }
+
+func parseLink(message []byte) (configurer.Link, error) {
+	if len(message) < unix.SizeofIfInfomsg {
+		return configurer.Link{}, errShort
+	}
+	attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return configurer.Link{}, fmt.Errorf("reading a link: %w", err)
+	}
+	header := nl.DeserializeIfInfomsg(message)
+	link := configurer.Link{
+		Index:         int(header.Index),
+		Up:            header.Flags&unix.IFF_UP != 0,
+		PeerNamespace: configurer.SameNamespace,
+	}
+	for _, attr := range attrs {
+		switch attr.Attr.Type & attrType {
+		case unix.IFLA_IFNAME:
+			link.Name = unix.ByteSliceToString(attr.Value)
+		case unix.IFLA_MTU:
+			link.MTU = int(number(attr.Value))
+		case unix.IFLA_ADDRESS:
+			link.MAC = attr.Value
+		case unix.IFLA_MASTER:
+			link.Master = int(number(attr.Value))
+		case unix.IFLA_GROUP:
+			link.Group = number(attr.Value)
+		case unix.IFLA_IFALIAS:
+			link.Alias = unix.ByteSliceToString(attr.Value)
+		case unix.IFLA_LINK:
+			link.Peer = int(number(attr.Value))
+		case unix.IFLA_LINK_NETNSID:
+			link.PeerNamespace = int(int32(number(attr.Value)))
+		case unix.IFLA_PROP_LIST:
+			link.Altnames = texts(attr.Value, unix.IFLA_ALT_IFNAME)
+		case unix.IFLA_LINKINFO:
+			for _, kind := range texts(attr.Value, nl.IFLA_INFO_KIND) {
+				link.Kind = kind
+			}
+		}
+	}
+	return link, nil
+}
+
+// texts returns the attributes of one type in a nest, as text.
+func texts(nest []byte, kind uint16) []string {
+	attrs, err := nl.ParseRouteAttr(nest)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, attr := range attrs {
+		if attr.Attr.Type == kind {
+			found = append(found, unix.ByteSliceToString(attr.Value))
+		}
+	}
+	return found
+}
+
+func parseRoute(message []byte) (configurer.Route, error) {
+	if len(message) < unix.SizeofRtMsg {
+		return configurer.Route{}, errShort
+	}
+	attrs, err := nl.ParseRouteAttr(message[unix.SizeofRtMsg:])
+	if err != nil {
+		return configurer.Route{}, fmt.Errorf("reading a route: %w", err)
+	}
+	destination := netip.IPv4Unspecified()
+	route := configurer.Route{Route: netsetgo.Route{}}
+	for _, attr := range attrs {
+		switch attr.Attr.Type {
+		case unix.RTA_DST:
+			destination, _ = netip.AddrFromSlice(attr.Value)
+		case unix.RTA_GATEWAY:
+			route.Gateway, _ = netip.AddrFromSlice(attr.Value)
+		case unix.RTA_PRIORITY:
+			route.Metric = int(number(attr.Value))
+		case unix.RTA_OIF:
+			route.Link = int(number(attr.Value))
+		case unix.RTA_MULTIPATH:
+			// The first of several ways: struct rtnexthop, linux/rtnetlink.h.
+			if len(attr.Value) >= unix.SizeofRtNexthop {
+				route.Link = int(number(attr.Value[4:]))
+			}
+		}
+	}
+	route.Destination = netip.PrefixFrom(destination, int(message[1]))
+	return route, nil
+}
+
+// number reads a 32-bit attribute; what is shorter is 0.
+func number(value []byte) uint32 {
+	if len(value) < 4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(value)
+}
