@@ -11,25 +11,70 @@ import (
 
 // Attachment is one interface of one container, as the kernel has it.
 type Attachment struct {
-	// BridgeName and HostLink are the names of the bridge and of the host end.
-	BridgeName, HostLink string
+	// Bridge has no name where somebody took the host end off it. Container is the
+	// container's end, by the name that the attachment was made with.
+	Bridge, HostEnd, Container Interface
 	// BridgeAddresses are all of the bridge.
 	BridgeAddresses []netip.Prefix
 	// Address is the one leased, and Gateway the bridge's in the same subnet; the
 	// zero Prefix where somebody took that away.
 	Address netip.Addr
 	Gateway netip.Prefix
-	// ContainerInterface is the name that the attachment was made with.
-	ContainerInterface string
 	// Sandbox is a path to the container's namespace, or the name it was opened by.
 	Sandbox string
 	// ID is the container's; "" where none was known.
 	ID string
-	// MTU and MAC of the container's end.
-	MTU int
-	MAC net.HardwareAddr
 	// Routes of the container that leave by this interface.
 	Routes []Route
+}
+
+// Interface is a link of an attachment.
+type Interface struct {
+	Name string
+	MAC  net.HardwareAddr
+	MTU  int // in bytes
+}
+
+// State is how an attachment fares.
+type State string
+
+// An attachment is up; or has no carrier, because one of its ends is down; or isn't
+// complete, because the run that made it is still at work or was killed.
+const (
+	StateUp         State = "up"
+	StateNoCarrier  State = "no carrier"
+	StateIncomplete State = "incomplete"
+)
+
+// Listed is an attachment as it is seen from the host.
+type Listed struct {
+	// Container is the container's id; where none was known, its namespace as
+	// lsns(8) has it, "net:[4026532316]"; "" for what isn't complete.
+	Container string
+	// Interface is the name that the attachment was made with.
+	Interface string
+	Addresses []netip.Addr
+	// MAC of the container's end; nil where it can't be looked at.
+	MAC net.HardwareAddr
+	// Bridge is "" where somebody took the host end off it.
+	Bridge, HostEnd string
+	State           State
+	// Received and Sent by the container, in bytes.
+	Received, Sent uint64
+}
+
+// Missing is of what should be there and isn't.
+const Missing = "missing"
+
+// Difference is something of an attachment that isn't as it is asked for.
+type Difference struct {
+	// What is the thing, such as "MTU of eth0 in the container".
+	What string
+	// Asked is how it should be, and Is how it is: Missing where it isn't there.
+	Asked, Is string
+	// Mend is the command that mends it; "" where only connecting the container anew
+	// does.
+	Mend string
 }
 
 // Differences lists, one phrase each, what the configuration asks for and the
@@ -39,20 +84,20 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 	differs := func(option string, asked, is any) {
 		found = append(found, fmt.Sprintf("%s is %v, asked for is %v", option, is, asked))
 	}
-	if c.BridgeName != "" && c.BridgeName != a.BridgeName {
-		differs("bridgeName", c.BridgeName, cmp.Or(a.BridgeName, "none"))
+	if c.BridgeName != "" && c.BridgeName != a.Bridge.Name {
+		differs("bridgeName", c.BridgeName, cmp.Or(a.Bridge.Name, "none"))
 	}
-	if number, ok := strings.CutPrefix(a.HostLink, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
-		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostLink)
+	if number, ok := strings.CutPrefix(a.HostEnd.Name, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
+		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostEnd.Name)
 	}
 	if c.ID != "" && !c.IDIsHint && c.ID != a.ID {
 		differs("id", fmt.Sprintf("%q", c.ID), fmt.Sprintf("%q", a.ID))
 	}
-	if c.MTU != 0 && c.MTU != a.MTU {
-		differs("mtu", c.MTU, a.MTU)
+	if c.MTU != 0 && c.MTU != a.Container.MTU {
+		differs("mtu", c.MTU, a.Container.MTU)
 	}
-	if c.MAC != nil && c.MAC.String() != a.MAC.String() {
-		differs("mac", c.MAC, a.MAC)
+	if c.MAC != nil && c.MAC.String() != a.Container.MAC.String() {
+		differs("mac", c.MAC, a.Container.MAC)
 	}
 	bridgeAsked := c.BridgeIP != nil
 	asked := c.WithDefaults()

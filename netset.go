@@ -49,6 +49,21 @@ type Inspector interface {
 	Inspect(netConfig NetworkConfig, pid int) (Attachment, error)
 }
 
+// Lister lists every attachment on this host.
+//
+//counterfeiter:generate -o configurerfakes . Lister
+type Lister interface {
+	List() ([]Listed, error)
+}
+
+// Checker compares what is there with what is asked for, defaults included, and
+// changes nothing. A container that isn't attached is a difference too.
+//
+//counterfeiter:generate -o configurerfakes . Checker
+type Checker interface {
+	Check(netConfig NetworkConfig, pid int) ([]Difference, error)
+}
+
 // Netset runs the host's side and the container's side of the work in order. It
 // holds no state: one Netset serves any number of containers at once.
 type Netset struct {
@@ -144,6 +159,27 @@ func (n *Netset) Inspect(netConfig NetworkConfig, pid int) (Attachment, error) {
 		return Attachment{}, fmt.Errorf("reading an attachment: %T can't read what it made", n.HostConfigurer)
 	}
 	return inspector.Inspect(netConfig, pid)
+}
+
+// List lists every attachment on this host.
+func (n *Netset) List() ([]Listed, error) {
+	lister, ok := n.HostConfigurer.(Lister)
+	if !ok {
+		return nil, fmt.Errorf("listing attachments: %T can't list what it made", n.HostConfigurer)
+	}
+	return lister.List()
+}
+
+// Check compares the attachment of netConfig's container interface with netConfig.
+func (n *Netset) Check(netConfig NetworkConfig, pid int) ([]Difference, error) {
+	if err := netConfig.Validate(); err != nil {
+		return nil, err
+	}
+	checker, ok := n.HostConfigurer.(Checker)
+	if !ok {
+		return nil, fmt.Errorf("checking an attachment: %T can't compare what it made", n.HostConfigurer)
+	}
+	return checker.Check(netConfig, pid)
 }
 
 // begin lets a Configurer of somebody else's take part that only knows Apply: it

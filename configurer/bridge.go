@@ -20,7 +20,7 @@ func (r *run) bridge(mtu int) (Link, error) {
 	if err != nil {
 		return Link{}, fmt.Errorf("looking for bridge %s: %w", name, err)
 	}
-	if link.Kind != "bridge" || link.Name != name {
+	if link.Kind != kindBridge || link.Name != name {
 		return Link{}, fmt.Errorf("connecting to bridge %s: that is a name of %s; choose another -bridgeName", name, describe(link))
 	}
 	gateway := r.config.Gateway()
@@ -64,7 +64,7 @@ func (r *run) makeBridge() (Link, error) {
 		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Gateway().Addr()),
 		Group: lease.Group, Index: new(int),
 	}
-	err := r.do(r.host, step{change, r.unlessUsed(change.Name, func(bridge Link) []Change {
+	err := r.do(r.host, step{change, "the containers' bridge; the group is netsetgo's mark", r.unlessUsed(change.Name, func(bridge Link) []Change {
 		return []Change{DeleteLink{bridge.Index}}
 	})})
 	if err != nil && !errors.Is(err, ErrExists) {
@@ -82,9 +82,9 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 			return Link{}, err
 		}
 	}
-	steps := []step{{change: SilenceIPv6{bridge.Index}}}
+	steps := []step{{change: SilenceIPv6{bridge.Index}, why: "no IPv6 addresses that nobody asked for"}}
 	if mtu != 0 && mtu != bridge.MTU {
-		steps = append(steps, step{SetMTU{bridge.Index, mtu}, r.unlessUsed(bridge.Name, func(now Link) []Change {
+		steps = append(steps, step{SetMTU{bridge.Index, mtu}, "what its ports will have", r.unlessUsed(bridge.Name, func(now Link) []Change {
 			return []Change{SetMTU{now.Index, bridge.MTU}}
 		})})
 	}
@@ -92,7 +92,7 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 		return Link{}, err
 	}
 	if !hasAddress {
-		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
+		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, "the containers' gateway", r.unlessUsed(bridge.Name, func(bridge Link) []Change {
 			return []Change{DeleteAddress{bridge.Index, gateway}}
 		})})
 		if err != nil && !errors.Is(err, ErrExists) {
@@ -100,7 +100,7 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 		}
 	}
 	if !bridge.Up {
-		err := r.do(r.host, step{SetUp{bridge.Index, true}, r.unlessUsed(bridge.Name, func(bridge Link) []Change {
+		err := r.do(r.host, step{SetUp{bridge.Index, true}, "the bridge begins to forward", r.unlessUsed(bridge.Name, func(bridge Link) []Change {
 			return []Change{SetUp{bridge.Index, false}}
 		})})
 		if err != nil {

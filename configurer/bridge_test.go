@@ -130,7 +130,7 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		kernel := w.kernel()
 		Expect(configurer.NewHostConfigurer(kernel).Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		for _, conn := range w.conns {
-			Expect(conn.BridgesCallCount()).To(BeZero(), "lists grow with the host")
+			Expect(conn.LinksCallCount()).To(BeZero(), "lists grow with the host")
 			Expect(conn.PortsCallCount()).To(BeZero(), "lists grow with the host")
 		}
 	})

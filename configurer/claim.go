@@ -9,18 +9,20 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
+const whyLease = "leases the address: the kernel gives no name twice"
+
 // lease gives the host end the name of an address that nobody else has.
 func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 	gateway := r.config.Gateway()
 	if addr := r.config.ContainerAddr(); addr.IsValid() {
 		note.Next = lease.After(gateway, addr)
-		return r.claim(pair, lease.AddressName(bridge.Name, addr), "leasing address "+addr.String(),
+		return r.claim(AddAltname{pair, lease.AddressName(bridge.Name, addr)}, whyLease, "leasing address "+addr.String(),
 			"choose another -containerAddress, or leave it out")
 	}
 	began := time.Now()
 	for {
 		for addr := range lease.Candidates(gateway, note.Next) {
-			err := r.do(r.host, step{change: AddAltname{pair, lease.AddressName(bridge.Name, addr)}})
+			err := r.do(r.host, step{change: AddAltname{pair, lease.AddressName(bridge.Name, addr)}, why: whyLease})
 			if errors.Is(err, ErrExists) {
 				continue
 			}
@@ -57,18 +59,18 @@ func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
 
 // claim gives a host end a name that only one may have. Who has it and is just
 // dying, as in a restart, is waited for; who lives is named, with a remedy.
-func (r *run) claim(pair int, name, doing, remedy string) error {
+func (r *run) claim(name AddAltname, why, doing, remedy string) error {
 	began := time.Now()
 	for {
-		err := r.do(r.host, step{change: AddAltname{pair, name}})
+		err := r.do(r.host, step{change: name, why: why})
 		if !errors.Is(err, ErrExists) {
 			return err
 		}
-		holder, err := r.host.Link(Which{Name: name})
+		holder, err := r.host.Link(Which{Name: name.Name})
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 		}
-		if err == nil && holder.Index == pair {
+		if err == nil && holder.Index == name.Link {
 			return nil // by a run of the container's side alone that failed after it
 		}
 		if err == nil {

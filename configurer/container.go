@@ -102,24 +102,28 @@ func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the addresses of lo in the container: %w", err)
 		}
-		steps = append(steps, step{SetUp{loopback, true}, r.undoLoopback(before)})
+		steps = append(steps, step{SetUp{loopback, true}, "a container expects its own 127.0.0.1", r.undoLoopback(before)})
 	}
-	steps = append(steps, step{change: SilenceIPv6{peer.Index}})
+	steps = append(steps, step{change: SilenceIPv6{peer.Index}, why: "no IPv6 addresses that nobody asked for"})
 	mac := r.config.MAC
 	if mac == nil {
 		mac = lease.ContainerMAC(addr)
 	}
 	if !slices.Equal(mac, peer.MAC) {
-		steps = append(steps, step{SetMAC{peer.Index, mac}, reverse(r.container, SetMAC{peer.Index, peer.MAC})})
+		steps = append(steps, step{SetMAC{peer.Index, mac}, "the MAC that goes with the address", reverse(r.container, SetMAC{peer.Index, peer.MAC})})
 	}
 	address := AddAddress{peer.Index, netip.PrefixFrom(addr, r.config.Gateway().Bits())}
 	steps = append(steps,
-		step{SetUp{peer.Index, true}, reverse(r.container, SetUp{peer.Index, false})},
-		step{address, reverse(r.container, DeleteAddress(address))},
+		step{SetUp{peer.Index, true}, "the container's end comes up", reverse(r.container, SetUp{peer.Index, false})},
+		step{address, "the address that was leased", reverse(r.container, DeleteAddress(address))},
 	)
 	for _, each := range r.config.AllRoutes() {
 		route := Route{Route: each, Link: peer.Index}
-		steps = append(steps, step{AddRoute{route}, reverse(r.container, DeleteRoute{route})})
+		why := "asked for by -route"
+		if each.Destination.Bits() == 0 {
+			why = "all other addresses are beyond the bridge"
+		}
+		steps = append(steps, step{AddRoute{route}, why, reverse(r.container, DeleteRoute{route})})
 	}
 	return steps, nil
 }
@@ -162,11 +166,14 @@ func (r *run) own(host, peer Link) error {
 	}
 	if r.config.ID != "" {
 		doing := fmt.Sprintf("taking the id %q for %s", r.config.ID, name)
-		if err := r.claim(host.Index, lease.IDName(name, r.config.ID), doing, "choose another -id, or take that one down first"); err != nil {
+		if err := r.claim(AddAltname{host.Index, lease.IDName(name, r.config.ID)}, "by which down finds it", doing, "choose another -id, or take that one down first"); err != nil {
 			return err
 		}
 	}
-	err := r.do(r.host, step{change: AddAltname{host.Index, lease.NamespaceName(name, r.inode)}})
+	err := r.do(r.host, step{
+		change: AddAltname{host.Index, lease.NamespaceName(name, r.inode)},
+		why:    "whose it is; the last name: now it is complete",
+	})
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
 	}

@@ -202,7 +202,7 @@ ip link delete brg0`[1:]))
 			return errBroken
 		})
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
-		Expect(w.netset().Inspect(netsetgo.NetworkConfig{}, firstPid+1)).To(HaveField("BridgeName", "brg0"))
+		Expect(w.netset().Inspect(netsetgo.NetworkConfig{}, firstPid+1)).To(HaveField("Bridge.Name", "brg0"))
 		Expect(w.host().named("brg0").Up).To(BeTrue())
 		Expect(w.host().named("brg0").addresses).To(HaveLen(1))
 		Expect(w.container(1).named("veth1")).To(BeNil())

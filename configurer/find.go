@@ -93,10 +93,9 @@ func (r *run) dying(host Link) (bool, error) {
 func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 	owner := lease.ReadOwner(host.Altnames)
 	attachment := netsetgo.Attachment{
-		HostLink:           host.Name,
-		ContainerInterface: owner.ContainerInterface,
-		Sandbox:            r.namespace.Name(),
-		ID:                 r.idOf(host, owner),
+		HostEnd: netsetgo.Interface{Name: host.Name, MAC: host.MAC, MTU: host.MTU},
+		Sandbox: r.namespace.Name(),
+		ID:      r.idOf(host, owner),
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {
 		return attachment, err
@@ -105,7 +104,7 @@ func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 	if err != nil {
 		return attachment, fmt.Errorf("looking at %s in the container: %w", owner.ContainerInterface, err)
 	}
-	attachment.MAC, attachment.MTU = peer.MAC, peer.MTU
+	attachment.Container = netsetgo.Interface{Name: owner.ContainerInterface, MAC: peer.MAC, MTU: peer.MTU}
 	routes, err := r.container.Routes()
 	if err != nil {
 		return attachment, fmt.Errorf("reading the routes of the container: %w", err)
@@ -126,7 +125,7 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 	if err != nil {
 		return fmt.Errorf("looking at the bridge of %s: %w", host.Name, err)
 	}
-	attachment.BridgeName = bridge.Name
+	attachment.Bridge = netsetgo.Interface{Name: bridge.Name, MAC: bridge.MAC, MTU: bridge.MTU}
 	attachment.BridgeAddresses, err = r.host.Addresses(bridge.Index)
 	if err != nil {
 		return fmt.Errorf("reading the addresses of bridge %s: %w", bridge.Name, err)

@@ -90,7 +90,7 @@ func (r *run) attachOnce() error {
 		return r.compare(host)
 	}
 	if errors.Is(err, errStale) {
-		err = cmp.Or(r.delete(host), ErrNotFound)
+		err = cmp.Or(r.delete(host, "its peer isn't in the container"), ErrNotFound)
 	}
 	if !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("looking for an attachment: %w", err)
@@ -117,6 +117,7 @@ func (r *run) attachOnce() error {
 	}
 	return r.do(r.host, step{
 		change: SetAlias{bridge.Index, note.String()},
+		why:    "where the next run starts to look",
 		undo:   reverse(r.host, SetAlias{bridge.Index, bridge.Alias}),
 	})
 }

@@ -2,7 +2,6 @@ package configurer
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -64,9 +63,9 @@ type Lock interface {
 //counterfeiter:generate -o ../configurerfakes . Conn
 type Conn interface {
 	Reader
-	// Do makes changes in their order, in one go, each whole or not at all. It
-	// returns one error for each change; nil where it was made.
-	Do(changes ...Change) []error
+	// Do makes the changes of steps in their order, in one go, each whole or not at
+	// all. It returns one error for each step; nil where its change was made.
+	Do(steps ...Step) []error
 	Close() error
 }
 
@@ -74,9 +73,13 @@ type Conn interface {
 type Reader interface {
 	// Link returns one link, or ErrNotFound.
 	Link(which Which) (Link, error)
-	// Bridges and Ports are lists that grow with the host: never on the way up.
-	Bridges() ([]Link, error)
+	// Links of a kind, such as "bridge", and Ports are lists that grow with the host:
+	// never on the way up.
+	Links(kind string) ([]Link, error)
 	Ports(bridge int) ([]Link, error)
+	// Peer returns the other end of a pair of veth, in whatever namespace it is:
+	// ErrNotFound where that is gone.
+	Peer(link Link) (Link, error)
 	Addresses(link int) ([]netip.Prefix, error)
 	// Routes are those of the main table, IPv4.
 	Routes() ([]Route, error)
@@ -105,6 +108,7 @@ type Link struct {
 	Name     string
 	Kind     string // as in `ip link add type`; "" for a device of hardware
 	Up       bool   // asked to be (IFF_UP)
+	Running  bool   // and has a carrier (IFF_RUNNING)
 	MTU      int    // in bytes
 	MAC      net.HardwareAddr
 	Master   int    // the index of the bridge that it is a port of; 0 for none
@@ -116,7 +120,15 @@ type Link struct {
 	// where it is the link's own.
 	Peer          int
 	PeerNamespace int
+	// Received and Sent count bytes.
+	Received, Sent uint64
 }
+
+// The kinds of Link.Kind that netsetgo makes.
+const (
+	kindBridge = "bridge"
+	kindVeth   = "veth"
+)
 
 // The numbers of Link.PeerNamespace that aren't of a namespace. The first is the
 // kernel's NETNSA_NSID_NOT_ASSIGNED, linux/net_namespace.h.
@@ -129,130 +141,6 @@ const (
 type Route struct {
 	netsetgo.Route
 	Link int
-}
-
-// Change is one thing that the kernel does whole or not at all. They are data, so
-// that what is done can be shown and undone; the kernel room alone knows how.
-type Change interface{ doing() string }
-
-// AddBridge makes a bridge, down. The kernel's index for it is put into Index.
-type AddBridge struct {
-	Name  string
-	MAC   net.HardwareAddr
-	Group uint32
-	Index *int
-}
-
-// AddPair makes a pair of veth in place: the host end up and on the bridge, the
-// peer in the container's namespace, down. ErrExists may be of either name. The
-// kernel's index for the host end is put into Index.
-type AddPair struct {
-	Name          string
-	MAC           net.HardwareAddr
-	Master        int
-	MTU           int // of both ends
-	Group         uint32
-	Peer          string
-	PeerMAC       net.HardwareAddr
-	PeerNamespace *os.File
-	Index         *int
-}
-
-// DeleteLink takes a link away, and with it its peer, names, addresses and routes.
-type DeleteLink struct{ Link int }
-
-// SetUp brings a link up, or down.
-type SetUp struct {
-	Link int
-	Up   bool
-}
-
-// SetMTU and SetMAC change a link's.
-type (
-	SetMTU struct{ Link, MTU int }
-	SetMAC struct {
-		Link int
-		MAC  net.HardwareAddr
-	}
-)
-
-// SetAlias writes a link's alias; "" takes it away.
-type SetAlias struct {
-	Link  int
-	Alias string
-}
-
-// SilenceIPv6 keeps a link from giving itself IPv6 addresses, for whose sake each
-// new port would be sent a flood of multicast.
-type SilenceIPv6 struct{ Link int }
-
-// AddAltname gives a link one more name: ErrExists where any link has it.
-type AddAltname struct {
-	Link int
-	Name string
-}
-
-// AddAddress and DeleteAddress are of one address of a link.
-type (
-	AddAddress struct {
-		Link    int
-		Address netip.Prefix
-	}
-	DeleteAddress struct {
-		Link    int
-		Address netip.Prefix
-	}
-)
-
-// AddRoute and DeleteRoute are of one route in the main table.
-type (
-	AddRoute    struct{ Route Route }
-	DeleteRoute struct{ Route Route }
-)
-
-// doing says what a change does, as the beginning of an error.
-
-func (c AddBridge) doing() string { return "creating bridge " + c.Name }
-
-func (c AddPair) doing() string {
-	return fmt.Sprintf("creating the pair %s and %s", c.Name, c.Peer)
-}
-func (c DeleteLink) doing() string { return fmt.Sprintf("deleting link %d", c.Link) }
-func (c SetUp) doing() string      { return fmt.Sprintf("bringing link %d up=%t", c.Link, c.Up) }
-func (c SetMTU) doing() string     { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
-
-func (c SetMAC) doing() string { return fmt.Sprintf("setting the MAC of link %d to %s", c.Link, c.MAC) }
-
-func (c SetAlias) doing() string {
-	return fmt.Sprintf("setting the alias of link %d to %q", c.Link, c.Alias)
-}
-
-func (c SilenceIPv6) doing() string {
-	return fmt.Sprintf("turning automatic IPv6 off on link %d", c.Link)
-}
-
-func (c AddAltname) doing() string { return fmt.Sprintf("giving link %d the name %q", c.Link, c.Name) }
-
-func (c AddAddress) doing() string {
-	return fmt.Sprintf("adding address %s to link %d", c.Address, c.Link)
-}
-
-func (c DeleteAddress) doing() string {
-	return fmt.Sprintf("deleting address %s of link %d", c.Address, c.Link)
-}
-func (c AddRoute) doing() string    { return "adding route " + c.Route.String() }
-func (c DeleteRoute) doing() string { return "deleting route " + c.Route.String() }
-
-// String is the route as ip(8) has it.
-func (r Route) String() string {
-	text := r.Destination.String()
-	if r.Gateway.IsValid() {
-		text += " via " + r.Gateway.String()
-	}
-	if r.Metric != 0 {
-		text += fmt.Sprintf(" metric %d", r.Metric)
-	}
-	return fmt.Sprintf("%s on link %d", text, r.Link)
 }
 
 // pause is between two looks at something that somebody else must end.

@@ -56,11 +56,11 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	number := note.Number
 	for try := range tries {
 		change.Name = r.config.VethNamePrefix + strconv.Itoa(number)
-		err := r.do(r.host, step{change, r.undoPair(change)})
+		err := r.do(r.host, step{change, "both ends in their places, nothing is moved", r.undoPair(change)})
 		switch {
 		case err == nil:
 			note.Number = (number + 1) % (lease.MaxNumber + 1)
-			return *change.Index, r.do(r.host, step{change: SilenceIPv6{*change.Index}})
+			return *change.Index, r.do(r.host, step{change: SilenceIPv6{*change.Index}, why: "no IPv6 addresses that nobody asked for"})
 		case errors.Is(err, ErrFull):
 			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
 		case !errors.Is(err, ErrExists):
@@ -115,7 +115,7 @@ func (r *run) clearName() error {
 		return err
 	}
 	if again, err := r.unfinished(); err == nil && again.Index == host.Index {
-		if err := r.do(r.host, step{change: DeleteLink{host.Index}}); err != nil && !errors.Is(err, ErrNotFound) {
+		if err := r.do(r.host, step{change: DeleteLink{host.Index}, why: "what a killed run left"}); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}

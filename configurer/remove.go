@@ -41,7 +41,7 @@ func (r *run) detach() error {
 	if err != nil && !errors.Is(err, errStale) {
 		return err
 	}
-	return r.delete(host)
+	return r.delete(host, "takes its peer, names, addresses and routes along")
 }
 
 // attached finds the container's host end: by its namespace, or else by its id.
@@ -66,8 +66,8 @@ func (r *run) attached() (Link, error) {
 }
 
 // delete takes a link away; that it went by itself is as good.
-func (r *run) delete(link Link) error {
-	err := r.do(r.host, step{change: DeleteLink{link.Index}})
+func (r *run) delete(link Link, why string) error {
+	err := r.do(r.host, step{change: DeleteLink{link.Index}, why: why})
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -105,7 +105,7 @@ func (r *run) sweepOnce() (used bool, err error) {
 		return used, err
 	}
 	for _, bridge := range idle {
-		if err := r.delete(bridge); err != nil {
+		if err := r.delete(bridge, "no port is left on it"); err != nil {
 			return used, err
 		}
 	}
@@ -115,7 +115,7 @@ func (r *run) sweepOnce() (used bool, err error) {
 // bridges returns the bridges of ours without a port that stays, and whether there
 // are others.
 func (r *run) bridges() (idle []Link, used bool, err error) {
-	bridges, err := r.host.Bridges()
+	bridges, err := r.host.Links(kindBridge)
 	if err != nil {
 		return nil, false, err
 	}
@@ -153,7 +153,7 @@ func (r *run) used(bridge Link) (bool, error) {
 		if !dying {
 			return true, nil
 		}
-		if err := r.delete(port); err != nil {
+		if err := r.delete(port, "its container is gone"); err != nil {
 			return false, err
 		}
 	}

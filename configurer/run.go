@@ -111,9 +111,11 @@ func (r *run) close() {
 	}
 }
 
-// step is a change and the way to undo it; nil where it goes with its link.
+// step is a change, why it is made, and the way to undo it; nil where it goes with
+// its link.
 type step struct {
 	change Change
+	why    string
 	undo   func() error
 }
 
@@ -124,17 +126,17 @@ func (r *run) do(conn Conn, steps ...step) error {
 	if err := r.inTime(); err != nil {
 		return err
 	}
-	changes := make([]Change, len(steps))
+	doing := make([]Step, len(steps))
 	for i, step := range steps {
-		changes[i] = step.change
+		doing[i] = Step{step.change, step.why}
 	}
 	var failed error
-	for i, err := range conn.Do(changes...) {
+	for i, err := range conn.Do(doing...) {
 		if steps[i].undo != nil && (err == nil || errors.Is(err, ErrUnknown)) {
 			r.undos = append(r.undos, steps[i].undo)
 		}
 		if err != nil && failed == nil {
-			failed = fmt.Errorf("%s: %w", changes[i].doing(), err)
+			failed = fmt.Errorf("%s: %w", steps[i].change.doing(), err)
 		}
 	}
 	return failed
@@ -143,8 +145,12 @@ func (r *run) do(conn Conn, steps ...step) error {
 // reverse is an undo that makes changes. What is gone already is undone.
 func reverse(conn Conn, changes ...Change) func() error {
 	return func() error {
+		undoing := make([]Step, len(changes))
+		for i, change := range changes {
+			undoing[i] = Step{change, "undo"}
+		}
 		var failed error
-		for i, err := range conn.Do(changes...) {
+		for i, err := range conn.Do(undoing...) {
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", changes[i].doing(), err))
 			}

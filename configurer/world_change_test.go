@@ -16,9 +16,10 @@ var (
 )
 
 // do makes changes in one go: the later ones are tried also after one has failed.
-func (w *world) do(s *space, changes []configurer.Change) []error {
-	errs := make([]error, len(changes))
-	for i, change := range changes {
+func (w *world) do(s *space, steps []configurer.Step) []error {
+	errs := make([]error, len(steps))
+	for i, step := range steps {
+		change := step.Change
 		text := w.describe(s, change)
 		made, err := w.call("%s", text)
 		switch {

@@ -99,8 +99,8 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 	}
 	conn := &configurerfakes.FakeConn{}
 	conn.LinkCalls(func(which configurer.Which) (configurer.Link, error) { return w.link(s, which) })
-	conn.BridgesCalls(func() ([]configurer.Link, error) {
-		return w.links(s, "bridges", func(d *device) bool { return d.Kind == "bridge" })
+	conn.LinksCalls(func(kind string) ([]configurer.Link, error) {
+		return w.links(s, kind+"s", func(d *device) bool { return d.Kind == kind })
 	})
 	conn.PortsCalls(func(bridge int) ([]configurer.Link, error) {
 		return w.links(s, "ports", func(d *device) bool { return d.Master == bridge })
@@ -136,7 +136,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		_, err := w.call("namespace %d lives", id)
 		return err == nil && !w.spaces[id].dying, err
 	})
-	conn.DoCalls(func(changes ...configurer.Change) []error { return w.do(s, changes) })
+	conn.DoCalls(func(steps ...configurer.Step) []error { return w.do(s, steps) })
 	w.conns = append(w.conns, conn)
 	return conn, nil
 }

@@ -23,18 +23,6 @@ type FakeConn struct {
 		result1 []netip.Prefix
 		result2 error
 	}
-	BridgesStub        func() ([]configurer.Link, error)
-	bridgesMutex       sync.RWMutex
-	bridgesArgsForCall []struct {
-	}
-	bridgesReturns struct {
-		result1 []configurer.Link
-		result2 error
-	}
-	bridgesReturnsOnCall map[int]struct {
-		result1 []configurer.Link
-		result2 error
-	}
 	CloseStub        func() error
 	closeMutex       sync.RWMutex
 	closeArgsForCall []struct {
@@ -57,10 +45,10 @@ type FakeConn struct {
 		result1 int
 		result2 error
 	}
-	DoStub        func(...configurer.Change) []error
+	DoStub        func(...configurer.Step) []error
 	doMutex       sync.RWMutex
 	doArgsForCall []struct {
-		arg1 []configurer.Change
+		arg1 []configurer.Step
 	}
 	doReturns struct {
 		result1 []error
@@ -79,6 +67,19 @@ type FakeConn struct {
 	}
 	linkReturnsOnCall map[int]struct {
 		result1 configurer.Link
+		result2 error
+	}
+	LinksStub        func(string) ([]configurer.Link, error)
+	linksMutex       sync.RWMutex
+	linksArgsForCall []struct {
+		arg1 string
+	}
+	linksReturns struct {
+		result1 []configurer.Link
+		result2 error
+	}
+	linksReturnsOnCall map[int]struct {
+		result1 []configurer.Link
 		result2 error
 	}
 	NamespaceIDStub        func(*os.File) (int, error)
@@ -105,6 +106,19 @@ type FakeConn struct {
 	}
 	namespaceLivesReturnsOnCall map[int]struct {
 		result1 bool
+		result2 error
+	}
+	PeerStub        func(configurer.Link) (configurer.Link, error)
+	peerMutex       sync.RWMutex
+	peerArgsForCall []struct {
+		arg1 configurer.Link
+	}
+	peerReturns struct {
+		result1 configurer.Link
+		result2 error
+	}
+	peerReturnsOnCall map[int]struct {
+		result1 configurer.Link
 		result2 error
 	}
 	PortsStub        func(int) ([]configurer.Link, error)
@@ -209,62 +223,6 @@ func (fake *FakeConn) AddressesReturnsOnCall(i int, result1 []netip.Prefix, resu
 	}
 	fake.addressesReturnsOnCall[i] = struct {
 		result1 []netip.Prefix
-		result2 error
-	}{result1, result2}
-}
-
-func (fake *FakeConn) Bridges() ([]configurer.Link, error) {
-	fake.bridgesMutex.Lock()
-	ret, specificReturn := fake.bridgesReturnsOnCall[len(fake.bridgesArgsForCall)]
-	fake.bridgesArgsForCall = append(fake.bridgesArgsForCall, struct {
-	}{})
-	stub := fake.BridgesStub
-	fakeReturns := fake.bridgesReturns
-	fake.recordInvocation("Bridges", []interface{}{})
-	fake.bridgesMutex.Unlock()
-	if stub != nil {
-		return stub()
-	}
-	if specificReturn {
-		return ret.result1, ret.result2
-	}
-	return fakeReturns.result1, fakeReturns.result2
-}
-
-func (fake *FakeConn) BridgesCallCount() int {
-	fake.bridgesMutex.RLock()
-	defer fake.bridgesMutex.RUnlock()
-	return len(fake.bridgesArgsForCall)
-}
-
-func (fake *FakeConn) BridgesCalls(stub func() ([]configurer.Link, error)) {
-	fake.bridgesMutex.Lock()
-	defer fake.bridgesMutex.Unlock()
-	fake.BridgesStub = stub
-}
-
-func (fake *FakeConn) BridgesReturns(result1 []configurer.Link, result2 error) {
-	fake.bridgesMutex.Lock()
-	defer fake.bridgesMutex.Unlock()
-	fake.BridgesStub = nil
-	fake.bridgesReturns = struct {
-		result1 []configurer.Link
-		result2 error
-	}{result1, result2}
-}
-
-func (fake *FakeConn) BridgesReturnsOnCall(i int, result1 []configurer.Link, result2 error) {
-	fake.bridgesMutex.Lock()
-	defer fake.bridgesMutex.Unlock()
-	fake.BridgesStub = nil
-	if fake.bridgesReturnsOnCall == nil {
-		fake.bridgesReturnsOnCall = make(map[int]struct {
-			result1 []configurer.Link
-			result2 error
-		})
-	}
-	fake.bridgesReturnsOnCall[i] = struct {
-		result1 []configurer.Link
 		result2 error
 	}{result1, result2}
 }
@@ -378,11 +336,11 @@ func (fake *FakeConn) DefaultDeviceReturnsOnCall(i int, result1 int, result2 err
 	}{result1, result2}
 }
 
-func (fake *FakeConn) Do(arg1 ...configurer.Change) []error {
+func (fake *FakeConn) Do(arg1 ...configurer.Step) []error {
 	fake.doMutex.Lock()
 	ret, specificReturn := fake.doReturnsOnCall[len(fake.doArgsForCall)]
 	fake.doArgsForCall = append(fake.doArgsForCall, struct {
-		arg1 []configurer.Change
+		arg1 []configurer.Step
 	}{arg1})
 	stub := fake.DoStub
 	fakeReturns := fake.doReturns
@@ -403,13 +361,13 @@ func (fake *FakeConn) DoCallCount() int {
 	return len(fake.doArgsForCall)
 }
 
-func (fake *FakeConn) DoCalls(stub func(...configurer.Change) []error) {
+func (fake *FakeConn) DoCalls(stub func(...configurer.Step) []error) {
 	fake.doMutex.Lock()
 	defer fake.doMutex.Unlock()
 	fake.DoStub = stub
 }
 
-func (fake *FakeConn) DoArgsForCall(i int) []configurer.Change {
+func (fake *FakeConn) DoArgsForCall(i int) []configurer.Step {
 	fake.doMutex.RLock()
 	defer fake.doMutex.RUnlock()
 	argsForCall := fake.doArgsForCall[i]
@@ -499,6 +457,70 @@ func (fake *FakeConn) LinkReturnsOnCall(i int, result1 configurer.Link, result2 
 	}
 	fake.linkReturnsOnCall[i] = struct {
 		result1 configurer.Link
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Links(arg1 string) ([]configurer.Link, error) {
+	fake.linksMutex.Lock()
+	ret, specificReturn := fake.linksReturnsOnCall[len(fake.linksArgsForCall)]
+	fake.linksArgsForCall = append(fake.linksArgsForCall, struct {
+		arg1 string
+	}{arg1})
+	stub := fake.LinksStub
+	fakeReturns := fake.linksReturns
+	fake.recordInvocation("Links", []interface{}{arg1})
+	fake.linksMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) LinksCallCount() int {
+	fake.linksMutex.RLock()
+	defer fake.linksMutex.RUnlock()
+	return len(fake.linksArgsForCall)
+}
+
+func (fake *FakeConn) LinksCalls(stub func(string) ([]configurer.Link, error)) {
+	fake.linksMutex.Lock()
+	defer fake.linksMutex.Unlock()
+	fake.LinksStub = stub
+}
+
+func (fake *FakeConn) LinksArgsForCall(i int) string {
+	fake.linksMutex.RLock()
+	defer fake.linksMutex.RUnlock()
+	argsForCall := fake.linksArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) LinksReturns(result1 []configurer.Link, result2 error) {
+	fake.linksMutex.Lock()
+	defer fake.linksMutex.Unlock()
+	fake.LinksStub = nil
+	fake.linksReturns = struct {
+		result1 []configurer.Link
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) LinksReturnsOnCall(i int, result1 []configurer.Link, result2 error) {
+	fake.linksMutex.Lock()
+	defer fake.linksMutex.Unlock()
+	fake.LinksStub = nil
+	if fake.linksReturnsOnCall == nil {
+		fake.linksReturnsOnCall = make(map[int]struct {
+			result1 []configurer.Link
+			result2 error
+		})
+	}
+	fake.linksReturnsOnCall[i] = struct {
+		result1 []configurer.Link
 		result2 error
 	}{result1, result2}
 }
@@ -627,6 +649,70 @@ func (fake *FakeConn) NamespaceLivesReturnsOnCall(i int, result1 bool, result2 e
 	}
 	fake.namespaceLivesReturnsOnCall[i] = struct {
 		result1 bool
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Peer(arg1 configurer.Link) (configurer.Link, error) {
+	fake.peerMutex.Lock()
+	ret, specificReturn := fake.peerReturnsOnCall[len(fake.peerArgsForCall)]
+	fake.peerArgsForCall = append(fake.peerArgsForCall, struct {
+		arg1 configurer.Link
+	}{arg1})
+	stub := fake.PeerStub
+	fakeReturns := fake.peerReturns
+	fake.recordInvocation("Peer", []interface{}{arg1})
+	fake.peerMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) PeerCallCount() int {
+	fake.peerMutex.RLock()
+	defer fake.peerMutex.RUnlock()
+	return len(fake.peerArgsForCall)
+}
+
+func (fake *FakeConn) PeerCalls(stub func(configurer.Link) (configurer.Link, error)) {
+	fake.peerMutex.Lock()
+	defer fake.peerMutex.Unlock()
+	fake.PeerStub = stub
+}
+
+func (fake *FakeConn) PeerArgsForCall(i int) configurer.Link {
+	fake.peerMutex.RLock()
+	defer fake.peerMutex.RUnlock()
+	argsForCall := fake.peerArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) PeerReturns(result1 configurer.Link, result2 error) {
+	fake.peerMutex.Lock()
+	defer fake.peerMutex.Unlock()
+	fake.PeerStub = nil
+	fake.peerReturns = struct {
+		result1 configurer.Link
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) PeerReturnsOnCall(i int, result1 configurer.Link, result2 error) {
+	fake.peerMutex.Lock()
+	defer fake.peerMutex.Unlock()
+	fake.PeerStub = nil
+	if fake.peerReturnsOnCall == nil {
+		fake.peerReturnsOnCall = make(map[int]struct {
+			result1 configurer.Link
+			result2 error
+		})
+	}
+	fake.peerReturnsOnCall[i] = struct {
+		result1 configurer.Link
 		result2 error
 	}{result1, result2}
 }

@@ -93,7 +93,7 @@ var _ = Describe("a caller of the binary", Label("root"), func() {
 		command.Stdin, command.Stdout, command.Stderr = terminal, &stdout, &stderr
 		Expect(command.Run()).NotTo(Succeed())
 		Expect(command.ProcessState.ExitCode()).To(Equal(2))
-		Expect(stderr.String()).To(And(HavePrefix("usage: netsetgo"), ContainSubstring("-pid process")))
+		Expect(stderr.String()).To(And(HavePrefix("usage: netsetgo"), ContainSubstring("-pid N\n")))
 		Expect(stdout.String()).To(BeEmpty())
 		unchanged()
 	},

@@ -176,11 +176,11 @@ var _ = Describe("the binary", Label("root"), func() {
 		Expect(result.Stderr).To(BeEmpty())
 		for _, flag := range []string{
 			"pid", "netns", "bridgeName", "bridgeAddress", "containerAddress", "vethNamePrefix",
-			"containerInterface", "id", "mtu", "mac", "route", "defaultRoute", "output", "timeout",
+			"containerInterface", "id", "mtu", "mac", "route", "defaultRoute", "output", "v", "dryRun", "log", "timeout",
 		} {
 			Expect(result.Stdout).To(ContainSubstring("\n  -" + flag))
 		}
-		Expect(execute(host, "down", "-h")).To(Equal(result))
+		Expect(execute(host, "up", "-h")).To(Equal(result))
 		Expect(execute(host, "-pid", strconv.Itoa(host.Pid), "-help")).To(Equal(result))
 	})
 })

@@ -191,8 +191,8 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 		hostEnd := links(&host.Process)["veth0"]
 		Expect(got).To(HaveKeyWithValue("cniVersion", "1.1.0"))
 		Expect(got).To(HaveKeyWithValue("interfaces", []any{
-			map[string]any{"name": hostEnd.Bridge},
-			map[string]any{"name": hostEnd.Name},
+			map[string]any{"name": hostEnd.Bridge, "mac": "6e:73:0a:0a:0a:01", "mtu": float64(1400)},
+			map[string]any{"name": hostEnd.Name, "mac": hostEnd.MAC, "mtu": float64(1400)},
 			map[string]any{
 				"name": peer.Name, "mac": peer.MAC, "mtu": float64(peer.MTU),
 				"sandbox": fmt.Sprintf("/proc/%d/ns/net", container.Pid),

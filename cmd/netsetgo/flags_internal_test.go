@@ -17,7 +17,7 @@ import (
 // parsed are the options of a command line that is right in itself.
 func parsed(args ...string) *options {
 	GinkgoHelper()
-	options, err := parse(args, GinkgoWriter)
+	options, err := parse(verbs[0], args, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	return options
 }
@@ -125,7 +125,7 @@ var _ = Describe("the flags", Label("unit"), func() {
 	})
 
 	DescribeTable("are refused", func(text string, args ...string) {
-		options, err := parse(args, GinkgoWriter)
+		options, err := parse(verbs[0], args, GinkgoWriter)
 		if err == nil {
 			_, err = options.config()
 		}
@@ -148,7 +148,7 @@ var _ = Describe("the flags", Label("unit"), func() {
 		Entry("netns above", "-netns", "-netns", ".."),
 		Entry("netns with a NUL", `"a\x00b"`, "-netns", "a\x00b"),
 		Entry("output unknown", `-output "yaml"`, "-output", "yaml"),
-		Entry("output empty", `-output ""`, "-output", ""),
+		Entry("output empty", "-output is empty", "-output", ""),
 		Entry("timeout 0", "-timeout 0s", "-timeout", "0"),
 		Entry("timeout below 0", "-timeout -1s", "-timeout", "-1s"),
 		Entry("timeout without a unit", "-timeout", "-timeout", "10"),
@@ -174,7 +174,7 @@ var _ = Describe("the flags", Label("unit"), func() {
 	)
 
 	DescribeTable("are refused when they are empty", func(name string) {
-		_, err := parse([]string{"-" + name, ""}, GinkgoWriter)
+		_, err := parse(verbs[0], []string{"-" + name, ""}, GinkgoWriter)
 		Expect(err).To(MatchError(errUsage))
 		Expect(err).To(MatchError(ContainSubstring("-" + name + " is empty")))
 	},
@@ -184,12 +184,11 @@ var _ = Describe("the flags", Label("unit"), func() {
 
 	DescribeTable("are explained on demand", func(help string) {
 		var out bytes.Buffer
-		_, err := parse([]string{help}, &out)
+		_, err := parse(verbs[0], []string{help}, &out)
 		Expect(err).To(MatchError(flag.ErrHelp))
-		_, flags := newFlags()
-		flags.VisitAll(func(f *flag.Flag) {
-			Expect(out.String()).To(ContainSubstring("  -" + f.Name))
-		})
+		for _, def := range flagTable {
+			Expect(out.String()).To(ContainSubstring("  " + def.synopsis() + "\n"))
+		}
 		Expect(strings.Split(out.String(), "\n")[0]).To(HavePrefix("usage: netsetgo [up] [flags]"))
 	},
 		Entry(nil, "-h"), Entry(nil, "-help"), Entry(nil, "--help"),

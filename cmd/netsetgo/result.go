@@ -43,9 +43,7 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 	r := result{
 		CNIVersion: "1.1.0",
 		Interfaces: []resultInterface{
-			{Name: a.BridgeName},
-			{Name: a.HostLink},
-			{Name: a.ContainerInterface, MAC: a.MAC.String(), MTU: a.MTU, Sandbox: a.Sandbox},
+			resultOf(a.Bridge, ""), resultOf(a.HostEnd, ""), resultOf(a.Container, a.Sandbox),
 		},
 		IPs: []resultIP{},
 	}
@@ -56,12 +54,18 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 	for _, route := range a.Routes {
 		r.Routes = append(r.Routes, resultRoute{route.Destination.String(), route.Gateway, route.Metric})
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	return printJSON(w, r)
+}
+
+func resultOf(i netsetgo.Interface, sandbox string) resultInterface {
+	return resultInterface{i.Name, i.MAC.String(), i.MTU, sandbox}
+}
+
+// printJSON prints a result whole, or says why it couldn't.
+func printJSON(stdout io.Writer, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)
 	}
-	if _, err = fmt.Fprintf(w, "%s\n", text); err != nil {
-		return fmt.Errorf("printing the result: %w", err)
-	}
-	return nil
+	return printText(stdout, string(text)+"\n")
 }

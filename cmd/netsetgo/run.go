@@ -9,42 +9,47 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"time"
 	"unicode"
 
-	"github.com/netsetgo/netsetgo"
-	"github.com/netsetgo/netsetgo/configurer"
-	"github.com/netsetgo/netsetgo/configurer/kernel"
 	"golang.org/x/sys/unix"
 )
 
 // The exit status.
 const (
-	exitDone   = 0
-	exitFailed = 1 // and nothing is left behind
-	exitUsage  = 2
+	exitDone      = 0
+	exitFailed    = 1 // and nothing is left behind
+	exitUsage     = 2
+	exitDifferent = 3 // of check
 )
 
-// errUsage is of a command line that can't be understood.
-var errUsage = errors.New("see netsetgo -h")
+var (
+	// errUsage is of a command line that can't be understood.
+	errUsage = errors.New("see netsetgo -h")
+	// errDifferent is of a check that has printed what it found.
+	errDifferent = errors.New("what is there isn't what the flags ask for")
+)
 
 // run is the whole program: it returns the exit status. Standard output gets
 // results only, standard error one line for an error.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	err := dispatch(args, stdin, stdout)
+	err := dispatch(args, stdin, stdout, stderr)
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitDone
+	case errors.Is(err, errDifferent):
+		return exitDifferent
 	case errors.Is(err, errTerminal):
-		usage(stderr)
+		_ = verbs[0].help(stderr)
 		return exitUsage
 	}
-	_, _ = fmt.Fprintf(stderr, "netsetgo: %s\n", oneLine(err.Error()))
+	_, _ = fmt.Fprintf(stderr, "netsetgo: %s\n", errorLine(err))
 	if errors.Is(err, errUsage) {
 		return exitUsage
 	}
 	return exitFailed
 }
+
+func errorLine(err error) string { return oneLine(err.Error()) }
 
 // oneLine keeps an error to its line and a terminal unharmed: texts in it may
 // come from containers and runtimes.
@@ -58,119 +63,53 @@ func oneLine(text string) string {
 	}, text)
 }
 
-func dispatch(args []string, stdin io.Reader, stdout io.Writer) error {
-	verb := ""
+func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	verb, given := verbs[0], "" // up, unless the state of a container says otherwise
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		verb, args = args[0], args[1:]
-		switch verb {
-		case "up", "down":
-		case "version":
-			return printVersion(args, stdout)
-		default:
-			return fmt.Errorf("unknown verb %q: use up, down or version; %w", verb, errUsage)
+		var ok bool
+		if verb, ok = findVerb(args[0]); !ok {
+			return unknownVerb(args[0])
 		}
+		given, args = verb.name, args[1:]
 	}
-	options, err := parse(args, stdout)
+	options, err := parse(verb, args, stdout)
 	if err != nil {
 		return err
 	}
-	return connect(verb, options, stdin, stdout)
+	switch given {
+	case "list":
+		return list(options.output, stdout)
+	case "version":
+		return printVersion(stdout)
+	case "completions":
+		return printText(stdout, completions())
+	case "man":
+		return printText(stdout, manual())
+	}
+	c := &call{verb: given, options: options, stdin: stdin, stdout: stdout, stderr: stderr}
+	return c.run()
 }
 
-// connect runs `up` or `down` for the target that the flags or the state name.
-func connect(verb string, options *options, stdin io.Reader, stdout io.Writer) error {
-	config, err := options.config()
-	if err != nil {
-		return err
+func unknownVerb(name string) error {
+	if near := nearest(name, verbNames()); near != "" {
+		return fmt.Errorf("unknown verb %q: did you mean %s? %w", name, near, errUsage)
 	}
-	pid := options.pid
-	if !options.hasTarget() && (verb != "down" || config.ID == "") {
-		state, err := readState(stdin, options.timeout)
-		if err != nil {
-			return err
-		}
-		if verb, err = state.verb(verb); err != nil {
-			return err
-		}
-		if verb == "down" && state.stopped() {
-			pid = 0 // whoever has that number now
-		} else {
-			pid = state.Pid
-		}
-		if config.ID == "" {
-			config.ID, config.IDIsHint = state.ID, true
-		}
-		if pid == 0 && config.ID == "" {
-			return errors.New("disconnecting a container: its state has no id")
-		}
-	}
-	if err := config.Validate(); err != nil {
-		return fmt.Errorf("%w; %w", err, errUsage)
-	}
-	config.Deadline = time.Now().Add(options.timeout)
-	if missing := kernel.MissingCapabilities(); len(missing) > 0 {
-		return fmt.Errorf("connecting to the kernel: this process lacks %s; run netsetgo as root", strings.Join(missing, ", "))
-	}
-	system := kernel.System{}
-	netset := netsetgo.New(configurer.NewHostConfigurer(system), configurer.NewContainerConfigurer(system))
-	namespace, err := openTarget(system, options.netns, pid)
-	if namespace != nil {
-		defer func() { _ = namespace.Close() }()
-		config.Namespace = namespace
-	}
-	gone := errors.Is(err, configurer.ErrNoProcess) || errors.Is(err, configurer.ErrNoNamespace)
-	if verb == "down" && (err == nil || gone) {
-		return netset.Down(config, 0)
-	}
-	if err != nil {
-		return err
-	}
-	return up(netset, config, options.output, stdout)
+	return fmt.Errorf("unknown verb %q: use one of %s; %w", name, strings.Join(verbNames(), ", "), errUsage)
 }
 
-// openTarget pins the container's namespace once, for all that follows; nil where
-// no target was named.
-func openTarget(system kernel.System, netns string, pid int) (*os.File, error) {
-	if netns != "" {
-		return kernel.OpenNamespace(netns)
-	}
-	if pid == 0 {
-		return nil, nil
-	}
-	return system.Pin(pid)
-}
-
-func up(netset *netsetgo.Netset, config netsetgo.NetworkConfig, output string, stdout io.Writer) error {
-	transaction, err := netset.Begin(config, 0)
-	if err != nil {
-		return err
-	}
-	if output == outputJSON {
-		attachment, err := netset.Inspect(config, 0)
-		if err == nil {
-			err = printResult(stdout, attachment)
-		}
-		if err != nil {
-			return errors.Join(err, transaction.Rollback())
-		}
-	}
-	transaction.Commit()
-	return nil
-}
-
-func printVersion(args []string, stdout io.Writer) error {
-	if len(args) > 0 {
-		if _, err := parse(args, stdout); errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("version takes no arguments; %w", errUsage)
-	}
+func printVersion(stdout io.Writer) error {
 	version := "(unknown)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version
 	}
-	_, err := fmt.Fprintf(stdout, "netsetgo %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return printText(stdout, fmt.Sprintf("netsetgo %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH))
+}
+
+func printText(stdout io.Writer, text string) error {
+	if _, err := io.WriteString(stdout, text); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	return nil
 }
 
 // isTerminal says whether somebody sits at the other end, who would wait for ever.

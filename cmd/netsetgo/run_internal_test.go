@@ -45,7 +45,7 @@ var _ = Describe("the process", Label("unit"), func() {
 		Entry("on a flag with an escape sequence", "-", "-a\x1b[31m"),
 		Entry("on a flag with a line's end", "-", "-a\nb"),
 		Entry("on a second verb", `unexpected argument "down"`, "up", "-netns", nowhere, "down"),
-		Entry("on arguments to version", "version takes no arguments", "version", "-v"),
+		Entry("on a flag of version", `unknown flag "-v"`, "version", "-v"),
 		Entry("on a pid that can't be", "-pid 0", "-pid", "0"),
 		Entry("on both targets", "-pid and -netns", "-pid", "7", "-netns", nowhere),
 		Entry("on a name that is too long", "at most 15", "-netns", nowhere, "-bridgeName", "sixteen-bytes-xx"),
@@ -120,10 +120,12 @@ var _ = Describe("the result", Label("unit"), func() {
 	It("is a CNI result", func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
-			BridgeName: "brg0", HostLink: "veth0", ContainerInterface: "eth0", Sandbox: "/run/netns/blue",
+			Bridge:          netsetgo.Interface{Name: "brg0", MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}},
+			HostEnd:         netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
+			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
+			Sandbox:         "/run/netns/blue",
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24")},
 			Address:         netip.MustParseAddr("10.10.10.2"), Gateway: netip.MustParsePrefix("10.10.10.1/24"),
-			MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1},
 			Routes: []netsetgo.Route{
 				{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.10.10.1")},
 				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.10.10.9"), Metric: 7},
@@ -132,8 +134,8 @@ var _ = Describe("the result", Label("unit"), func() {
 		Expect(out.String()).To(MatchJSON(`{
 			"cniVersion": "1.1.0",
 			"interfaces": [
-				{"name": "brg0"},
-				{"name": "veth0"},
+				{"name": "brg0", "mac": "02:00:00:00:00:02", "mtu": 1500},
+				{"name": "veth0", "mac": "02:00:00:00:00:03", "mtu": 1450},
 				{"name": "eth0", "mac": "02:00:00:00:00:01", "mtu": 1450, "sandbox": "/run/netns/blue"}
 			],
 			"ips": [{"address": "10.10.10.2/24", "gateway": "10.10.10.1", "interface": 2}],
@@ -149,7 +151,8 @@ var _ = Describe("the result", Label("unit"), func() {
 	It("has only addresses, also where the bridge lost its own", func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
-			BridgeName: "brg0", HostLink: "veth0", ContainerInterface: "eth0", Address: netip.MustParseAddr("10.10.10.2"),
+			Bridge: netsetgo.Interface{Name: "brg0"}, HostEnd: netsetgo.Interface{Name: "veth0"},
+			Container: netsetgo.Interface{Name: "eth0"}, Address: netip.MustParseAddr("10.10.10.2"),
 		})).To(Succeed())
 		var read struct {
 			IPs []struct{ Address string }

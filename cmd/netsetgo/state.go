@@ -83,7 +83,10 @@ func (s state) verb(given string) (string, error) {
 	if s.Pid < 0 {
 		return "", fmt.Errorf("reading the container's state: its pid is %d", s.Pid)
 	}
-	if verb == "up" && s.Pid <= 1 {
+	if verb != "down" && s.stopped() {
+		return "", fmt.Errorf("reading the container's state: container %q has stopped, so that it has no network", s.ID)
+	}
+	if verb != "down" && s.Pid <= 1 {
 		return "", fmt.Errorf("connecting container %q: its state has pid %d, as that of a createContainer hook, "+
 			"which runs inside the container; call netsetgo at prestart or createRuntime", s.ID, s.Pid)
 	}

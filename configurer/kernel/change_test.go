@@ -138,7 +138,7 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 	It("are made each by itself: one that fails has an error, the others are made", func() {
 		conn := connect(nil)
 		bridge := addBridge(conn, "b")
-		errs := conn.Do(
+		errs := try(conn,
 			configurer.SetUp{Link: bridge, Up: true},
 			configurer.AddAddress{Link: bridge, Address: prefix("10.0.0.1/24")},
 			configurer.AddRoute{Route: routeBy(bridge, "0.0.0.0/0", "10.9.9.9", 0)}, // not to be reached
@@ -162,7 +162,7 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 			changes = append(changes, configurer.AddAddress{Link: bridge, Address: prefix(fmt.Sprintf("10.0.%d.%d/32", i/256, i%256))})
 		}
 		changes[150] = configurer.AddAddress{Link: 999, Address: prefix("10.0.0.1/24")}
-		errs := conn.Do(changes...)
+		errs := try(conn, changes...)
 		Expect(errs).To(HaveLen(300))
 		for i, err := range errs {
 			if i == 150 {
@@ -180,7 +180,7 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 		bridge := addBridge(conn, "b")
 		other := connect(nil)
 		Expect(conn.Close()).To(Succeed())
-		errs := conn.Do(configurer.DeleteLink{Link: bridge}, configurer.SetUp{Link: bridge, Up: true})
+		errs := try(conn, configurer.DeleteLink{Link: bridge}, configurer.SetUp{Link: bridge, Up: true})
 		for _, err := range errs {
 			Expect(err).To(MatchError(ContainSubstring("sending to the kernel")))
 			Expect(err).NotTo(MatchErrorStrictly(configurer.ErrUnknown))

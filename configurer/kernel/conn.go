@@ -177,21 +177,21 @@ func (c *conn) receive() ([]syscall.NetlinkMessage, error) {
 }
 
 // Do implements configurer.Conn.
-func (c *conn) Do(changes ...configurer.Change) []error {
-	errs := make([]error, 0, len(changes))
-	for len(changes) > 0 {
-		batch := changes[:min(maxBatch, len(changes))]
-		changes = changes[len(batch):]
+func (c *conn) Do(steps ...configurer.Step) []error {
+	errs := make([]error, 0, len(steps))
+	for len(steps) > 0 {
+		batch := steps[:min(maxBatch, len(steps))]
+		steps = steps[len(batch):]
 		errs = append(errs, c.do(batch)...)
 	}
 	return errs
 }
 
-func (c *conn) do(batch []configurer.Change) []error {
+func (c *conn) do(batch []configurer.Step) []error {
 	errs := make([]error, len(batch))
 	requests := make([]*nl.NetlinkRequest, len(batch))
-	for i, change := range batch {
-		requests[i] = encode(change)
+	for i, step := range batch {
+		requests[i] = encode(step.Change)
 	}
 	answers, err := c.exchange(requests)
 	for i := range batch {
@@ -199,7 +199,7 @@ func (c *conn) do(batch []configurer.Change) []error {
 			errs[i] = err
 			continue
 		}
-		errs[i] = c.finish(batch[i], answers[i])
+		errs[i] = c.finish(batch[i].Change, answers[i])
 	}
 	return errs
 }

@@ -102,9 +102,18 @@ func link(conn configurer.Conn, name string) configurer.Link {
 // do makes changes that have to succeed.
 func do(conn configurer.Conn, changes ...configurer.Change) {
 	GinkgoHelper()
-	for i, err := range conn.Do(changes...) {
+	for i, err := range try(conn, changes...) {
 		Expect(err).NotTo(HaveOccurred(), "%T", changes[i])
 	}
+}
+
+// try makes changes that may fail.
+func try(conn configurer.Conn, changes ...configurer.Change) []error {
+	var steps []configurer.Step
+	for _, change := range changes {
+		steps = append(steps, configurer.Step{Change: change})
+	}
+	return conn.Do(steps...)
 }
 
 // addBridge and addPair make what specs need again and again.

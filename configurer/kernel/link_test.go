@@ -86,7 +86,7 @@ var _ = Describe("reading links", Label("root"), onHost, func() {
 
 	It("lists bridges, and the ports of one", func() {
 		conn := connect(nil)
-		Expect(conn.Bridges()).To(BeEmpty())
+		Expect(conn.Links("bridge")).To(BeEmpty())
 		sh(`ip link add b1 type bridge
 			ip link add b2 type bridge
 			ip link add p1 type veth peer name p2
@@ -94,7 +94,7 @@ var _ = Describe("reading links", Label("root"), onHost, func() {
 			ip link set p1 master b1
 			ip link set p2 master b1
 			ip link set p3 master b2`)
-		Expect(names(conn.Bridges())).To(ConsistOf("b1", "b2"))
+		Expect(names(conn.Links("bridge"))).To(ConsistOf("b1", "b2"))
 		Expect(names(conn.Ports(link(conn, "b1").Index))).To(ConsistOf("p1", "p2"))
 		Expect(names(conn.Ports(link(conn, "b2").Index))).To(ConsistOf("p3"))
 		Expect(names(conn.Ports(link(conn, "p4").Index))).To(BeEmpty())
@@ -133,7 +133,7 @@ var _ = Describe("what the kernel refuses", Label("root"), onHost, func() {
 			pair(bridge, "host", container, "taken"),
 			configurer.AddAltname{Link: bridge, Name: "b"},
 		} {
-			Expect(conn.Do(change)).To(ConsistOf(And(MatchErrorStrictly(configurer.ErrExists), MatchErrorStrictly(unix.EEXIST))), "%T", change)
+			Expect(try(conn, change)).To(ConsistOf(And(MatchErrorStrictly(configurer.ErrExists), MatchErrorStrictly(unix.EEXIST))), "%T", change)
 		}
 		Expect(names(conn.Ports(bridge))).To(BeEmpty())
 	})
@@ -144,7 +144,7 @@ var _ = Describe("what the kernel refuses", Label("root"), onHost, func() {
 		address := configurer.AddAddress{Link: bridge, Address: prefix("10.0.0.1/24")}
 		route := configurer.AddRoute{Route: routeBy(bridge, "0.0.0.0/0", "10.0.0.2", 0)}
 		do(conn, configurer.SetUp{Link: bridge, Up: true}, address, route)
-		for _, err := range conn.Do(address, route) {
+		for _, err := range try(conn, address, route) {
 			Expect(err).To(MatchErrorStrictly(configurer.ErrExists))
 		}
 	})
@@ -161,7 +161,7 @@ var _ = Describe("what the kernel refuses", Label("root"), onHost, func() {
 			configurer.DeleteAddress{Link: bridge, Address: prefix("10.0.0.1/24")},
 			configurer.DeleteRoute{Route: routeBy(bridge, "10.9.0.0/16", "10.0.0.2", 0)},
 		} {
-			Expect(conn.Do(change)).To(ConsistOf(MatchErrorStrictly(configurer.ErrNotFound)), "%#v", change)
+			Expect(try(conn, change)).To(ConsistOf(MatchErrorStrictly(configurer.ErrNotFound)), "%#v", change)
 		}
 	})
 
@@ -177,7 +177,7 @@ var _ = Describe("what the kernel refuses", Label("root"), onHost, func() {
 		bridge := link(conn, "b").Index
 		Expect(conn.Ports(bridge)).To(HaveLen(1023))
 		change := pair(bridge, "host", container, "eth0")
-		Expect(conn.Do(change)).To(ConsistOf(MatchErrorStrictly(configurer.ErrFull)))
+		Expect(try(conn, change)).To(ConsistOf(MatchErrorStrictly(configurer.ErrFull)))
 		for _, err := range []error{second(conn.Link(configurer.Which{Name: "host"})), second(inside.Link(configurer.Which{Name: "eth0"}))} {
 			Expect(err).To(MatchErrorStrictly(configurer.ErrNotFound))
 		}
@@ -186,13 +186,13 @@ var _ = Describe("what the kernel refuses", Label("root"), onHost, func() {
 	It("keeps the errno and the kernel's own words", func() {
 		conn := connect(nil)
 		bridge := addBridge(conn, "b")
-		errs := conn.Do(configurer.SetMTU{Link: bridge, MTU: 1 << 20})
+		errs := try(conn, configurer.SetMTU{Link: bridge, MTU: 1 << 20})
 		Expect(errs).To(HaveLen(1))
 		Expect(errs[0]).To(MatchErrorStrictly(unix.EINVAL))
 		Expect(errs[0]).To(MatchError("invalid argument (mtu greater than device maximum)"))
 		var failure *kernel.Error
 		Expect(errs[0]).To(BeAssignableToTypeOf(failure))
-		errs = conn.Do(configurer.AddRoute{Route: routeBy(bridge, "0.0.0.0/0", "10.0.0.2", 0)})
+		errs = try(conn, configurer.AddRoute{Route: routeBy(bridge, "0.0.0.0/0", "10.0.0.2", 0)})
 		Expect(errs[0]).To(MatchErrorStrictly(unix.ENETUNREACH))
 		Expect(errs[0]).To(MatchError("network is unreachable (Nexthop has invalid gateway)"))
 		Expect(errs[0]).NotTo(MatchErrorStrictly(configurer.ErrNotFound))

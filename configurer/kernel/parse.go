@@ -37,6 +37,7 @@ func parseLink(message []byte) (configurer.Link, error) {
 	link := configurer.Link{
 		Index:         int(header.Index),
 		Up:            header.Flags&unix.IFF_UP != 0,
+		Running:       header.Flags&unix.IFF_RUNNING != 0,
 		PeerNamespace: configurer.SameNamespace,
 	}
 	for _, attr := range attrs {
@@ -59,6 +60,12 @@ func parseLink(message []byte) (configurer.Link, error) {
 			link.PeerNamespace = int(int32(number(attr.Value)))
 		case unix.IFLA_PROP_LIST:
 			link.Altnames = texts(attr.Value, unix.IFLA_ALT_IFNAME)
+		case unix.IFLA_STATS64:
+			// struct rtnl_link_stats64, linux/if_link.h: packets, then bytes.
+			if len(attr.Value) >= 32 {
+				link.Received = binary.NativeEndian.Uint64(attr.Value[16:])
+				link.Sent = binary.NativeEndian.Uint64(attr.Value[24:])
+			}
 		case unix.IFLA_LINKINFO:
 			for _, kind := range texts(attr.Value, nl.IFLA_INFO_KIND) {
 				link.Kind = kind

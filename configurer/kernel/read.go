@@ -28,6 +28,29 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 		// Finds first names as well (__dev_get_by_name, net/core/dev.c).
 		request.AddData(nl.NewRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(which.Name)))
 	}
+	return c.askLink(request)
+}
+
+// Peer implements configurer.Reader.
+func (c *conn) Peer(link configurer.Link) (configurer.Link, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Index = int32(link.Peer)
+	request.AddData(header)
+	if link.PeerNamespace != configurer.SameNamespace {
+		request.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(link.PeerNamespace))))
+	}
+	peer, err := c.askLink(request)
+	// No namespace has that number any more (rtnl_get_net_ns_capable, net/core/rtnetlink.c).
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
+	}
+	return peer, err
+}
+
+// askLink asks for one link. Statistics are part of every answer; those of IPv6,
+// which cost the most, are left out.
+func (c *conn) askLink(request *nl.NetlinkRequest) (configurer.Link, error) {
 	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
 	message, err := c.askOne(request)
 	if err != nil {
@@ -36,11 +59,11 @@ func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 	return parseLink(message)
 }
 
-// Bridges implements configurer.Reader.
-func (c *conn) Bridges() ([]configurer.Link, error) {
-	kind := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	kind.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-	return c.links(kind)
+// Links implements configurer.Reader.
+func (c *conn) Links(kind string) ([]configurer.Link, error) {
+	filter := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	filter.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
+	return c.links(filter)
 }
 
 // Ports implements configurer.Reader.

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/dryrun"
+	"github.com/netsetgo/netsetgo/configurer/kernel"
+	"github.com/netsetgo/netsetgo/configurer/trace"
+)
+
+// call is one run of up, down or check.
+type call struct {
+	verb           string // "" until the container's state tells
+	options        *options
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	config netsetgo.NetworkConfig
+	pid    int
+	log    *journal // nil without -log
+	// plan has the commands of a dry run.
+	plan strings.Builder
+}
+
+// run keeps the log of the call, which is opened before anything else happens.
+func (c *call) run() error {
+	if c.options.log == "" {
+		return c.connect()
+	}
+	var err error
+	if c.log, err = openJournal(c.options.log); err != nil {
+		return err
+	}
+	err = c.connect()
+	c.log.end(c, err)
+	if failed := c.log.close(); failed != nil {
+		// What was asked for is done all the same.
+		_, _ = fmt.Fprintf(c.stderr, "netsetgo: %s\n", errorLine(failed))
+	}
+	return err
+}
+
+// connect runs the verb for the target that the flags or the state name.
+func (c *call) connect() error {
+	var err error
+	if c.config, err = c.options.config(); err != nil {
+		return err
+	}
+	c.pid = c.options.pid
+	if !c.options.hasTarget() && (c.verb != "down" || c.config.ID == "") {
+		if err := c.readTarget(); err != nil {
+			return err
+		}
+	}
+	if err := c.config.Validate(); err != nil {
+		return fmt.Errorf("%w; %w", err, errUsage)
+	}
+	if c.verb == "" {
+		c.verb = "up"
+	}
+	c.config.Deadline = time.Now().Add(c.options.timeout)
+	if missing := kernel.MissingCapabilities(); len(missing) > 0 {
+		return fmt.Errorf("connecting to the kernel: this process lacks %s; run netsetgo as root", strings.Join(missing, ", "))
+	}
+	netset := c.netset()
+	namespace, err := c.openTarget()
+	if namespace != nil {
+		defer func() { _ = namespace.Close() }()
+		c.config.Namespace = namespace
+	}
+	gone := errors.Is(err, configurer.ErrNoProcess) || errors.Is(err, configurer.ErrNoNamespace)
+	switch {
+	case c.verb == "down" && (err == nil || gone):
+		err = netset.Down(c.config, 0)
+	case err != nil:
+	case c.verb == "check":
+		err = c.check(netset)
+	default:
+		err = c.up(netset)
+	}
+	if err == nil && c.options.dryRun {
+		err = printText(c.stdout, c.plan.String())
+	}
+	return err
+}
+
+// readTarget takes the target from the state that a runtime wrote.
+func (c *call) readTarget() error {
+	state, err := readState(c.stdin, c.options.timeout)
+	if err != nil {
+		return err
+	}
+	if c.verb, err = state.verb(c.verb); err != nil {
+		return err
+	}
+	if c.verb != "down" || !state.stopped() { // then somebody else may have the number
+		c.pid = state.Pid
+	}
+	if c.config.ID == "" {
+		c.config.ID, c.config.IDIsHint = state.ID, true
+	}
+	if c.pid == 0 && c.config.ID == "" {
+		return errors.New("disconnecting a container: its state has no id")
+	}
+	return nil
+}
+
+// netset puts the parts together: what is shown is seen on the way to the kernel,
+// or to what stands for it in a dry run.
+func (c *call) netset() *netsetgo.Netset {
+	var system configurer.Kernel = kernel.System{}
+	if c.options.dryRun {
+		system = dryrun.Kernel(system)
+	}
+	if c.options.dryRun || c.options.verbose || c.log != nil {
+		system = trace.Kernel(system, c.show)
+	}
+	return netsetgo.New(configurer.NewHostConfigurer(system), configurer.NewContainerConfigurer(system))
+}
+
+// show is told of each change.
+func (c *call) show(event trace.Event) {
+	if c.options.dryRun {
+		if event.Err == nil {
+			_, _ = fmt.Fprintf(&c.plan, "%s  # %s\n", event.Command, event.Why)
+		}
+		return
+	}
+	if c.log != nil {
+		c.log.change(c, event)
+	}
+	switch {
+	case !c.options.verbose:
+	case event.Err != nil:
+		_, _ = fmt.Fprintf(c.stderr, "# refused (%s): %s\n", errorLine(event.Err), event.Command)
+	default:
+		_, _ = fmt.Fprintf(c.stderr, "%s  # %s\n", event.Command, event.Why)
+	}
+}
+
+// openTarget pins the container's namespace once, for all that follows; nil where
+// no target was named.
+func (c *call) openTarget() (*os.File, error) {
+	if c.options.netns != "" {
+		return kernel.OpenNamespace(c.options.netns)
+	}
+	if c.pid == 0 {
+		return nil, nil
+	}
+	return kernel.System{}.Pin(c.pid)
+}
+
+func (c *call) up(netset *netsetgo.Netset) error {
+	transaction, err := netset.Begin(c.config, 0)
+	if err != nil {
+		return err
+	}
+	if c.options.output == outputJSON {
+		attachment, err := netset.Inspect(c.config, 0)
+		if err == nil {
+			err = printResult(c.stdout, attachment)
+		}
+		if err != nil {
+			return errors.Join(err, transaction.Rollback())
+		}
+	}
+	transaction.Commit()
+	return nil
+}
+
+func (c *call) check(netset *netsetgo.Netset) error {
+	differences, err := netset.Check(c.config, 0)
+	if err != nil {
+		return err
+	}
+	for i := range differences {
+		if differences[i].Mend == "" {
+			differences[i].Mend = c.anew()
+		}
+	}
+	if err := printDifferences(c.stdout, c.options.output, differences); err != nil {
+		return err
+	}
+	if len(differences) > 0 {
+		return errDifferent
+	}
+	return nil
+}
+
+// anew is the command line that connects the container anew, as the flags ask for.
+func (c *call) anew() string { return c.commandLine("down") + "; " + c.commandLine("up") }
+
+func (c *call) commandLine(verb string) string {
+	words := []string{"netsetgo", verb}
+	if !c.options.hasTarget() {
+		words = append(words, fmt.Sprintf("-pid=%d", c.pid))
+	}
+	for _, argument := range c.options.arguments {
+		if argument.def.group != groupOutput && slices.Contains(argument.def.verbs, verb) {
+			words = append(words, configurer.Quote("-"+argument.def.name+"="+argument.value))
+		}
+	}
+	return strings.Join(words, " ")
+}

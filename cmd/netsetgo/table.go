@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/netsetgo/netsetgo"
+)
+
+// The groups of flags, in the order of help.
+const (
+	groupTarget    = "target"
+	groupAddresses = "addresses"
+	groupLink      = "link"
+	groupOutput    = "output"
+)
+
+var groups = []string{groupTarget, groupAddresses, groupLink, groupOutput}
+
+// flagDef is a flag: what is parsed, and what help, manual and completions say, come
+// from here.
+type flagDef struct {
+	name  string
+	value string // what stands for the value; "" for a switch
+	group string
+	// verbs look at the flag; others that take a target accept it too, so that one
+	// line of flags serves all of them.
+	verbs    []string
+	fallback string // the default, as help has it; "" where there is none
+	about    string
+	// choices are all values there are, or "file", "namespace" or "link" for what a
+	// shell completes.
+	complete string
+	// into is where the value goes: its type says how it is read.
+	into func(*options) any
+}
+
+var (
+	connecting = []string{"up", "down", "check"}
+	changing   = []string{"up", "down"}
+	comparing  = []string{"up", "check"}
+)
+
+var flagTable = []flagDef{
+	{"pid", "N", groupTarget, connecting, "", "a process in the container's network namespace", "", func(o *options) any { return &o.pid }},
+	{"netns", "NAME|PATH", groupTarget, connecting, "", "the container's network namespace: a name of ip netns, or a path; it needs a slash", "namespace", func(o *options) any { return &o.netns }},
+	{"id", "ID", groupTarget, connecting, "that of the OCI state", "the container's id, by which down finds it without a namespace", "", func(o *options) any { return &o.id }},
+
+	{"bridgeAddress", "ADDRESS/PREFIX", groupAddresses, comparing, netsetgo.DefaultBridgeAddress, "address of the bridge, the containers' gateway", "", func(o *options) any { return &o.bridgeAddress }},
+	{"containerAddress", "ADDRESS", groupAddresses, comparing, "the next free one of the bridge's subnet", "address of the container", "", func(o *options) any { return &o.containerAddress }},
+	{"route", "DST[,via=GW][,metric=N]", groupAddresses, comparing, "none", "one more route of the container; may be repeated; without via, by way of the bridge", "", func(o *options) any { return &o.routes }},
+	{"defaultRoute", "", groupAddresses, comparing, "true", "give the container a default route by way of the bridge", "", func(o *options) any { return &o.defaultRoute }},
+
+	{"bridgeName", "NAME", groupLink, comparing, netsetgo.DefaultBridgeName, "the bridge, made where it is missing", "bridge", func(o *options) any { return &o.bridgeName }},
+	{"vethNamePrefix", "PREFIX", groupLink, connecting, netsetgo.DefaultVethNamePrefix, "begins the names of the pair: the host end is PREFIX0, or another number", "", func(o *options) any { return &o.vethNamePrefix }},
+	{"containerInterface", "NAME", groupLink, connecting, "PREFIX1", "the interface in the container", "", func(o *options) any { return &o.containerInterface }},
+	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
+	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},
+
+	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "form of the result; text of up is none, json of up is a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
+	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
+	{"dryRun", "", groupOutput, changing, "", "change nothing; print the commands that would do the same", "", func(o *options) any { return &o.dryRun }},
+	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", "file", func(o *options) any { return &o.log }},
+	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "undo and fail after this time", "", func(o *options) any { return &o.timeout }},
+}
+
+// takes says whether a verb accepts a flag.
+func (d flagDef) takes(verb string) bool {
+	return slices.Contains(connecting, verb) || slices.Contains(d.verbs, verb)
+}
+
+// parse reads the flags of a verb, and prints its help where that is asked for.
+func parse(verb verb, args []string, stdout io.Writer) (*options, error) {
+	o := &options{output: outputText, timeout: defaultTimeout, given: map[string]bool{}}
+	flags := flag.NewFlagSet("netsetgo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for _, def := range flagTable {
+		if def.takes(verb.name) {
+			o.define(flags, def)
+		}
+	}
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil, errors.Join(verb.help(stdout), err)
+	case err != nil:
+		return nil, explain(err, verb, args[:len(args)-flags.NArg()], flags)
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash, as in -defaultRoute=false; %w", flags.Arg(0), errUsage)
+	}
+	return o, o.check()
+}
+
+// define adds a flag to those that are parsed.
+func (o *options) define(flags *flag.FlagSet, def flagDef) {
+	set := func(value string) error {
+		o.given[def.name] = true
+		o.arguments = append(o.arguments, argument{def, value})
+		return read(value, def.into(o))
+	}
+	if def.value == "" {
+		flags.BoolFunc(def.name, def.about, set)
+		return
+	}
+	flags.Func(def.name, def.about, set)
+}
+
+// read reads a value into a field of options.
+func read(value string, into any) (err error) {
+	switch into := into.(type) {
+	case *string:
+		*into = value
+	case *int:
+		if *into, err = strconv.Atoi(value); err != nil {
+			return errors.New("use a number")
+		}
+	case *bool:
+		if *into, err = strconv.ParseBool(value); err != nil {
+			return errors.New("use true or false")
+		}
+	case *netsetgo.Choice:
+		yes, err := strconv.ParseBool(value)
+		if err != nil {
+			return errors.New("use true or false")
+		}
+		*into = netsetgo.No
+		if yes {
+			*into = netsetgo.Yes
+		}
+	case *time.Duration:
+		if *into, err = time.ParseDuration(value); err != nil {
+			return errors.New("use a time, such as 10s")
+		}
+	case *[]netsetgo.Route:
+		route, err := parseRoute(value)
+		if err != nil {
+			return err
+		}
+		*into = append(*into, route)
+	}
+	return nil
+}
+
+func parseRoute(text string) (netsetgo.Route, error) {
+	fields := strings.Split(text, ",")
+	destination, err := netip.ParsePrefix(fields[0])
+	if err != nil {
+		return netsetgo.Route{}, errors.New("the destination isn't a network, such as 192.168.0.0/16")
+	}
+	route := netsetgo.Route{Destination: destination}
+	for _, field := range fields[1:] {
+		key, value, _ := strings.Cut(field, "=")
+		switch key {
+		case "via":
+			route.Gateway, err = netip.ParseAddr(value)
+		case "metric":
+			var metric uint64
+			metric, err = strconv.ParseUint(value, 10, 32)
+			route.Metric = int(metric)
+		default:
+			return route, fmt.Errorf("%q isn't known: use via=ADDRESS and metric=NUMBER", field)
+		}
+		if err != nil {
+			return route, fmt.Errorf("%q isn't right: use via=ADDRESS and metric=NUMBER", field)
+		}
+	}
+	return route, nil
+}
+
+// explain says what the flag package found wrong: with a flag that isn't known, the
+// nearest one that is. The last of the arguments that it took is the one.
+func explain(err error, verb verb, taken []string, flags *flag.FlagSet) error {
+	last := taken[len(taken)-1]
+	name, _, _ := strings.Cut(strings.TrimLeft(last, "-"), "=")
+	if !strings.HasPrefix(last, "-") || flags.Lookup(name) != nil {
+		return fmt.Errorf("%w; %w", err, errUsage)
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near := nearest(name, names); near != "" {
+		return fmt.Errorf("unknown flag %q of %s: did you mean -%s? %w", last, verb.name, near, errUsage)
+	}
+	return fmt.Errorf("unknown flag %q of %s; %w", last, verb.name, errUsage)
+}
+
+// nearest is the known word that was probably meant, or "".
+func nearest(word string, known []string) string {
+	best, least := "", max(2, len(word)/3)+1
+	for _, candidate := range known {
+		if distance := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(candidate)); distance < least {
+			best, least = candidate, distance
+		}
+	}
+	return best
+}

@@ -1,0 +1,254 @@
+package configurer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// Check implements netsetgo.Checker. It takes no lock, which would make a file.
+func (h *Host) Check(netConfig netsetgo.NetworkConfig, pid int) ([]netsetgo.Difference, error) {
+	r := newRun(h.kernel, netConfig)
+	defer r.close()
+	if err := r.enter(pid); err != nil {
+		return nil, err
+	}
+	if err := r.connect(); err != nil {
+		return nil, err
+	}
+	c := comparison{run: r, found: []netsetgo.Difference{}}
+	if err := c.compare(); err != nil {
+		return nil, fmt.Errorf("checking %s: %w", r.config.ContainerInterface, err)
+	}
+	return c.found, nil
+}
+
+// comparison is of an attachment with what is asked for.
+type comparison struct {
+	*run
+	found []netsetgo.Difference
+
+	hostEnd, bridge, peer Link
+	// address is the one that the container should have; the zero Addr where nobody
+	// can tell.
+	address netip.Addr
+}
+
+const (
+	// anew is the remedy where no single command is one.
+	anew = ""
+
+	present = "present"
+	missing = netsetgo.Missing
+)
+
+func (c *comparison) compare() error {
+	err := c.find()
+	if errors.Is(err, ErrNotFound) || errors.Is(err, errForeign) {
+		c.differs("attachment of "+c.config.ContainerInterface, present, missing, anew)
+		return nil
+	}
+	for _, compare := range []func() error{c.compareBridge, c.compareLease, c.compareLinks, c.compareLoopback, c.compareRoutes} {
+		if err == nil {
+			err = compare()
+		}
+	}
+	return err
+}
+
+// differs notes a difference, if it is one.
+func (c *comparison) differs(what string, asked, is any, mend string) {
+	if asked, is := fmt.Sprint(asked), fmt.Sprint(is); asked != is {
+		c.found = append(c.found, netsetgo.Difference{What: what, Asked: asked, Is: is, Mend: mend})
+	}
+}
+
+// onHost and inside are changes as commands typed on the host.
+func (c *comparison) onHost(change Change) string {
+	return Command(change, func(index int) string {
+		if index == c.bridge.Index {
+			return c.bridge.Name
+		}
+		return c.hostEnd.Name
+	})
+}
+
+func (c *comparison) inside(change Change) string {
+	return InNamespace(c.namespace, Command(change, func(index int) string {
+		if index == loopback {
+			return "lo"
+		}
+		return c.peer.Name
+	}))
+}
+
+// find looks for the two ends in every way: what one goes by may be what is wrong.
+func (c *comparison) find() error {
+	hostEnd, err := c.host.Link(Which{Name: lease.NamespaceName(c.config.ContainerInterface, c.inode)})
+	if err == nil {
+		var here bool
+		if here, err = c.peerIsHere(hostEnd); err == nil && !here {
+			err = ErrNotFound
+		}
+	}
+	if errors.Is(err, ErrNotFound) {
+		var peer Link
+		if peer, err = c.container.Link(Which{Name: c.config.ContainerInterface}); err == nil {
+			hostEnd, err = c.run.hostEnd(peer)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.hostEnd = hostEnd
+	c.peer, err = c.container.Link(Which{Index: hostEnd.Peer})
+	return err
+}
+
+// compareBridge looks at the bridge that is asked for, and whether the host end is
+// on it.
+func (c *comparison) compareBridge() error {
+	name, gateway := c.config.BridgeName, c.config.Gateway()
+	bridge, err := c.host.Link(Which{Name: name})
+	if errors.Is(err, ErrNotFound) || err == nil && (bridge.Kind != kindBridge || bridge.Name != name) {
+		c.differs("bridge "+name, present, missing, anew)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.bridge = bridge
+	c.differs("state of "+name, "up", state(bridge), c.onHost(SetUp{bridge.Index, true}))
+	if mac := lease.ContainerMAC(gateway.Addr()); bridge.Group == lease.Group {
+		c.differs("MAC of "+name, mac, bridge.MAC, c.onHost(SetMAC{bridge.Index, mac}))
+	}
+	addresses, err := c.host.Addresses(bridge.Index)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(addresses, gateway) {
+		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
+	}
+	master := "none"
+	if c.hostEnd.Master != 0 {
+		link, err := c.host.Link(Which{Index: c.hostEnd.Master})
+		if err != nil {
+			return err
+		}
+		master = link.Name
+	}
+	c.differs("master of "+c.hostEnd.Name, name, master, fmt.Sprintf("ip link set dev %s master %s", Quote(c.hostEnd.Name), Quote(name)))
+	return nil
+}
+
+func state(link Link) string {
+	if link.Up {
+		return "up"
+	}
+	return "down"
+}
+
+// compareLease looks at what makes the host end ours, and finds out its address.
+func (c *comparison) compareLease() error {
+	host, owner := c.hostEnd, lease.ReadOwner(c.hostEnd.Altnames)
+	c.differs("group of "+host.Name, lease.Group, host.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(host.Name), lease.Group))
+	if prefix := c.config.VethNamePrefix; !strings.HasPrefix(host.Name, prefix) {
+		c.differs("name of the host end", prefix+" and a number", host.Name, anew)
+	}
+	if c.address = cmp.Or(c.config.ContainerAddr(), owner.Address); !c.address.IsValid() {
+		c.differs("lease of "+host.Name, present, missing, anew)
+	} else if !c.config.Gateway().Contains(c.address) {
+		c.differs("lease of "+host.Name, "an address of "+c.config.Gateway().Masked().String(), c.address, anew)
+	}
+	var names []string
+	if c.address.IsValid() && c.bridge.Index != 0 {
+		names = append(names, lease.AddressName(c.config.BridgeName, c.address))
+	}
+	if c.config.ID != "" && !c.config.IDIsHint {
+		names = append(names, lease.IDName(c.config.ContainerInterface, c.config.ID))
+	}
+	for _, name := range append(names, lease.NamespaceName(c.config.ContainerInterface, c.inode)) {
+		if !slices.Contains(host.Altnames, name) {
+			c.differs("name "+name+" of "+host.Name, present, missing, c.onHost(AddAltname{host.Index, name}))
+		}
+	}
+	return nil
+}
+
+// compareLinks looks at the two ends.
+func (c *comparison) compareLinks() error {
+	host, peer := c.hostEnd, c.peer
+	mtu, err := c.mtu()
+	if err != nil {
+		return err
+	}
+	mtu = cmp.Or(mtu, c.bridge.MTU, host.MTU)
+	there := c.config.ContainerInterface + " in the container"
+	c.differs("name of "+there, c.config.ContainerInterface, peer.Name, anew)
+	c.differs("state of "+host.Name, "up", state(host), c.onHost(SetUp{host.Index, true}))
+	c.differs("state of "+there, "up", state(peer), c.inside(SetUp{peer.Index, true}))
+	c.differs("MTU of "+host.Name, mtu, host.MTU, c.onHost(SetMTU{host.Index, mtu}))
+	c.differs("MTU of "+there, mtu, peer.MTU, c.inside(SetMTU{peer.Index, mtu}))
+	if !c.address.IsValid() {
+		return nil
+	}
+	mac := c.config.MAC
+	if mac == nil {
+		mac = lease.ContainerMAC(c.address)
+	}
+	c.differs("MAC of "+there, mac, peer.MAC, c.inside(SetMAC{peer.Index, mac}))
+	addresses, err := c.container.Addresses(peer.Index)
+	if asked := netip.PrefixFrom(c.address, c.config.Gateway().Bits()); err == nil && !slices.Contains(addresses, asked) {
+		c.differs("address of "+there, asked, list(addresses), c.inside(AddAddress{peer.Index, asked}))
+	}
+	return err
+}
+
+func (c *comparison) compareLoopback() error {
+	lo, err := c.container.Link(Which{Index: loopback})
+	if err != nil {
+		return err
+	}
+	c.differs("state of lo in the container", "up", state(lo), c.inside(SetUp{loopback, true}))
+	addresses, err := c.container.Addresses(loopback)
+	const asked = "127.0.0.1/8" // which the kernel gives it (inetdev_event, net/ipv4/devinet.c)
+	if err == nil && !slices.Contains(addresses, netip.MustParsePrefix(asked)) {
+		c.differs("address of lo in the container", asked, list(addresses), InNamespace(c.namespace, "ip address add "+asked+" dev lo"))
+	}
+	return err
+}
+
+func (c *comparison) compareRoutes() error {
+	routes, err := c.container.Routes()
+	if err != nil {
+		return err
+	}
+	asked := c.config.AllRoutes()
+	for _, each := range asked {
+		route := Route{Route: each, Link: c.peer.Index}
+		if !slices.Contains(routes, route) {
+			c.differs("route "+describeRoute(each), present, missing, c.inside(AddRoute{route}))
+		}
+	}
+	for _, route := range routes {
+		if c.config.DefaultRoute == netsetgo.No && route.Link == c.peer.Index && route.Destination.Bits() == 0 && !slices.Contains(asked, route.Route) {
+			c.differs("route "+describeRoute(route.Route), "none", present, c.inside(DeleteRoute{route}))
+		}
+	}
+	return nil
+}
+
+func describeRoute(route netsetgo.Route) string {
+	text := route.Destination.String() + " via " + route.Gateway.String()
+	if route.Metric != 0 {
+		text += " metric " + strconv.Itoa(route.Metric)
+	}
+	return text + " of the container"
+}

@@ -1,0 +1,132 @@
+package dryrun
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/netsetgo/netsetgo/configurer"
+)
+
+const (
+	// maxPorts is BR_MAX_PORTS less the one that is never given, net/bridge/br_private.h.
+	maxPorts = 1023
+	// newMTU is what a bridge begins with: ETH_DATA_LEN, linux/if_ether.h.
+	newMTU = 1500
+)
+
+// do keeps a change, or refuses it as the kernel would.
+func (c *conn) do(change configurer.Change) error {
+	switch change := change.(type) {
+	case configurer.AddBridge:
+		return c.addBridge(change)
+	case configurer.AddPair:
+		return c.addPair(change)
+	case configurer.DeleteLink:
+		return c.set(change.Link, func(link *configurer.Link) { c.space.gone[link.Index] = true })
+	case configurer.SetUp:
+		return c.set(change.Link, func(link *configurer.Link) { link.Up = change.Up })
+	case configurer.SetMTU:
+		return c.set(change.Link, func(link *configurer.Link) { link.MTU = change.MTU })
+	case configurer.SetMAC:
+		return c.set(change.Link, func(link *configurer.Link) { link.MAC = change.MAC })
+	case configurer.SetAlias:
+		return c.set(change.Link, func(link *configurer.Link) { link.Alias = change.Alias })
+	case configurer.AddAltname:
+		if err := c.free(change.Name); err != nil {
+			return err
+		}
+		return c.set(change.Link, func(link *configurer.Link) {
+			link.Altnames = append(slices.Clone(link.Altnames), change.Name)
+		})
+	case configurer.AddRoute:
+		return c.checkRoute(change.Route)
+	// What a run never looks at after it changed it.
+	case configurer.SilenceIPv6, configurer.AddAddress, configurer.DeleteAddress, configurer.DeleteRoute:
+		return nil
+	}
+	return fmt.Errorf("trying a run: %T isn't known to -dryRun", change)
+}
+
+// free says whether a name can be given.
+func (c *conn) free(name string) error {
+	_, err := c.Link(configurer.Which{Name: name})
+	switch {
+	case err == nil:
+		return configurer.ErrExists
+	case errors.Is(err, configurer.ErrNotFound):
+		return nil
+	}
+	return err
+}
+
+// set changes a copy of a link.
+func (c *conn) set(index int, change func(*configurer.Link)) error {
+	link, err := c.Link(configurer.Which{Index: index})
+	if err == nil {
+		change(&link)
+		c.space.links[index] = link
+	}
+	return err
+}
+
+func (c *conn) addBridge(change configurer.AddBridge) error {
+	if err := c.free(change.Name); err != nil {
+		return err
+	}
+	*change.Index = c.space.next()
+	c.space.links[*change.Index] = configurer.Link{
+		Index: *change.Index, Name: change.Name, Kind: "bridge", MAC: change.MAC, Group: change.Group, MTU: newMTU,
+		PeerNamespace: configurer.SameNamespace,
+	}
+	return nil
+}
+
+func (c *conn) addPair(change configurer.AddPair) error {
+	if err := c.free(change.Name); err != nil {
+		return err
+	}
+	inside, err := c.kernel.Connect(change.PeerNamespace)
+	if err != nil {
+		return err
+	}
+	container := inside.(*conn)
+	defer func() { _ = container.Close() }()
+	if err := container.free(change.Peer); err != nil {
+		return err
+	}
+	ports, err := c.Ports(change.Master)
+	if err != nil {
+		return err
+	}
+	if len(ports) >= maxPorts {
+		return configurer.ErrFull
+	}
+	number, err := c.NamespaceID(change.PeerNamespace)
+	if err != nil {
+		return err
+	}
+	host := configurer.Link{
+		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC,
+		Master: change.Master, Group: change.Group, PeerNamespace: number,
+	}
+	peer := configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC}
+	host.Index, peer.Index = c.space.next(), container.space.next()
+	host.Peer, peer.Peer = peer.Index, host.Index
+	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
+	*change.Index = host.Index
+	return nil
+}
+
+func (c *conn) checkRoute(route configurer.Route) error {
+	routes, err := c.Routes()
+	if err != nil {
+		return err
+	}
+	for _, other := range routes {
+		if other.Destination == route.Destination && other.Metric == route.Metric {
+			return configurer.ErrExists
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// List implements netsetgo.Lister. It takes no lock: what comes or goes meanwhile
+// is listed or not.
+func (h *Host) List() ([]netsetgo.Listed, error) {
+	host, err := h.kernel.Connect(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = host.Close() }()
+	bridges, err := host.Links(kindBridge)
+	if err != nil {
+		return nil, fmt.Errorf("listing bridges: %w", err)
+	}
+	names := map[int]string{}
+	for _, bridge := range bridges {
+		names[bridge.Index] = bridge.Name
+	}
+	hostEnds, err := host.Links(kindVeth)
+	if err != nil {
+		return nil, fmt.Errorf("listing host ends: %w", err)
+	}
+	list := []netsetgo.Listed{}
+	for _, hostEnd := range hostEnds {
+		if hostEnd.Group != lease.Group {
+			continue
+		}
+		peer, err := host.Peer(hostEnd)
+		if errors.Is(err, ErrNotFound) {
+			continue // its container is gone, and it is going
+		}
+		listed := listed(hostEnd)
+		listed.Bridge = names[hostEnd.Master]
+		// A peer that can't be looked at, because this process mayn't or because the
+		// container gave it too many names to fit into an answer, has no MAC here.
+		if err == nil {
+			listed.MAC = peer.MAC
+		}
+		list = append(list, listed)
+	}
+	return list, nil
+}
+
+// listed is what a host end says of its attachment. What it received, the container
+// sent.
+func listed(hostEnd Link) netsetgo.Listed {
+	owner := lease.ReadOwner(hostEnd.Altnames)
+	l := netsetgo.Listed{
+		Container: owner.ID, Interface: owner.ContainerInterface, Addresses: []netip.Addr{},
+		HostEnd: hostEnd.Name, State: netsetgo.StateUp, Received: hostEnd.Sent, Sent: hostEnd.Received,
+	}
+	if owner.Address.IsValid() {
+		l.Addresses = append(l.Addresses, owner.Address)
+	}
+	switch {
+	case !owner.Complete():
+		l.State = netsetgo.StateIncomplete
+	case !hostEnd.Running:
+		l.State = netsetgo.StateNoCarrier
+	}
+	if owner.Complete() && l.Container == "" {
+		l.Container = fmt.Sprintf("net:[%d]", owner.Inode)
+	}
+	return l
+}
