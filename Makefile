@@ -11,14 +11,18 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test lint generate demo clean help
+.PHONY: build install test lint generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
 
-install: ## copy what was built to /usr/local/bin (PREFIX=/usr, DESTDIR=...)
+install: ## copy it to /usr/local/bin, with manual and completions (PREFIX=/usr, DESTDIR=...)
 	@test -x bin/netsetgo || { echo "first: make build" >&2; exit 1; }
 	install -D -m 0755 bin/netsetgo $(DESTDIR)$(PREFIX)/bin/netsetgo
+	bin/netsetgo man >bin/netsetgo.8
+	install -D -m 0644 bin/netsetgo.8 $(DESTDIR)$(PREFIX)/share/man/man8/netsetgo.8
+	bin/netsetgo completions >bin/netsetgo.bash
+	install -D -m 0644 bin/netsetgo.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netsetgo
 
 test: ## run every test: root for all of them; installs what they need by apt-get
 	@ci/test.sh
@@ -28,6 +32,10 @@ lint: ## look for faults in the code, as .golangci.yml says
 
 generate: ## make the fakes anew
 	go generate ./...
+
+readme: build ## run the README's console sessions and write down what they print (root)
+	@ci/packages.sh iproute2 util-linux
+	go run ./ci/readme
 
 demo: ## connect two containers and take them down again, step by step (root)
 	@ci/demo.sh

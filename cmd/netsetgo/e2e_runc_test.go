@@ -27,7 +27,7 @@ type hooks map[string][]hook
 
 // netsetgoHook is the hook of the README, with the binary under test.
 func netsetgoHook() hook {
-	return hook{Path: binary, Args: []string{"netsetgo", "-containerInterface", "eth0"}}
+	return hook{Path: binary, Args: []string{"netsetgo", "-containerInterface", "eth0", "-log", "/var/log/netsetgo.log"}}
 }
 
 // bundle is a container of runc with a root of busybox.
@@ -102,6 +102,7 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 	var before string
 	BeforeEach(func() {
 		host = testnet.NewHost()
+		host.Must("mount", "-t", "tmpfs", "tmpfs", "/var/log")
 		container = newBundle(host)
 		before = host.State()
 	})
@@ -114,6 +115,11 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		container.configure(seen, config.Hooks)
 		sees(container.run("web"))
 		Expect(host.State()).To(Equal(before))
+		ends := host.Must("grep", `"msg":"end"`, "/var/log/netsetgo.log")
+		Expect(strings.Split(strings.TrimSpace(ends), "\n")).To(HaveExactElements(
+			And(ContainSubstring(`"verb":"up","container":"web"`), ContainSubstring(`"outcome":"done"`)),
+			And(ContainSubstring(`"verb":"down","container":"web"`), ContainSubstring(`"outcome":"done"`)),
+		))
 	})
 
 	DescribeTable("connects before the container's own process, and leaves nothing", func(points ...string) {
