@@ -47,4 +47,14 @@
 //
 // `down` finds the host end by one of its owner's names and deletes it, then
 // removes every bridge with netsetgo's group that has no port left.
+//
+// Every change of both is a piece of data, a configurer.Change, on its way to the
+// kernel. Package trace stands in that way and shows each as the command that makes
+// the same, for -v and -log; package dryrun stands there for -dryRun, and answers as
+// if the change had been made. So what is shown is what is done.
+//
+// `check` and `list` only read, and take no lock. Check looks for the two ends of an
+// attachment by each of the marks that `up` leaves, and compares what it finds with
+// the configuration, defaults filled in. List reads the host's bridges and its veth
+// with netsetgo's group, and each one's peer.
 package netsetgo

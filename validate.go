@@ -103,9 +103,9 @@ func (c NetworkConfig) checkContainerAddress() error {
 	case !addr.Is4():
 		return invalid("container address %s: only IPv4 is supported yet", c.ContainerIP)
 	case !gateway.Contains(addr):
-		return invalid("container address %s isn't in the bridge's subnet %s", addr, gateway.Masked())
+		return invalid("container address %s isn't in the bridge's subnet %s: choose one of that, or another bridge address", addr, gateway.Masked())
 	case addr == gateway.Addr():
-		return invalid("container address %s is the bridge's own, the gateway", addr)
+		return invalid("container address %s is the bridge's own, the gateway: choose another", addr)
 	}
 	return checkUsable("container address", addr, gateway)
 }
@@ -116,9 +116,9 @@ func checkUsable(what string, addr netip.Addr, subnet netip.Prefix) error {
 	network := subnet.Masked().Addr()
 	switch addr {
 	case network:
-		return invalid("%s %s is the network's own address in %s", what, addr, subnet.Masked())
+		return invalid("%s %s is the network's own address in %s: choose another", what, addr, subnet.Masked())
 	case Broadcast(subnet):
-		return invalid("%s %s is the broadcast address of %s", what, addr, subnet.Masked())
+		return invalid("%s %s is the broadcast address of %s: choose another", what, addr, subnet.Masked())
 	}
 	return nil
 }

@@ -103,8 +103,15 @@ func (c AddPair) doing() string {
 	return fmt.Sprintf("creating the pair %s and %s", c.Name, c.Peer)
 }
 func (c DeleteLink) doing() string { return fmt.Sprintf("deleting link %d", c.Link) }
-func (c SetUp) doing() string      { return fmt.Sprintf("bringing link %d up=%t", c.Link, c.Up) }
-func (c SetMTU) doing() string     { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
+
+func (c SetUp) doing() string {
+	if c.Up {
+		return fmt.Sprintf("bringing link %d up", c.Link)
+	}
+	return fmt.Sprintf("taking link %d down", c.Link)
+}
+
+func (c SetMTU) doing() string { return fmt.Sprintf("setting the MTU of link %d to %d", c.Link, c.MTU) }
 
 func (c SetMAC) doing() string { return fmt.Sprintf("setting the MAC of link %d to %s", c.Link, c.MAC) }
 

@@ -65,7 +65,11 @@ func (r *run) attachContainer() error {
 	if err != nil {
 		return err
 	}
-	if err := r.do(r.container, steps...); err != nil {
+	err = r.do(r.container, steps...)
+	if errors.Is(err, ErrExists) {
+		err = fmt.Errorf("%w; leave that -route out, or take the one away that is there", err)
+	}
+	if err != nil {
 		return fmt.Errorf("configuring %s in the container: %w", name, err)
 	}
 	return r.own(host, peer)
@@ -147,7 +151,7 @@ func (r *run) undoLoopback(before []netip.Prefix) func() error {
 }
 
 // errSwapped is of a container that put a link of its own in the place of ours.
-var errSwapped = errors.New("the container removed or replaced its interface meanwhile")
+var errSwapped = errors.New("the container removed or replaced its interface meanwhile; run netsetgo again")
 
 // own makes sure that what was configured is our peer still, and writes the
 // names of the owner, the last of which says that the attachment is complete.

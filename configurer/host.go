@@ -68,7 +68,7 @@ func (h *Host) Inspect(netConfig netsetgo.NetworkConfig, pid int) (netsetgo.Atta
 
 // errAgain is of a container interface that was in the way and has been dealt
 // with: what is there must be looked at anew.
-var errAgain = errors.New("the container's interfaces kept changing")
+var errAgain = errors.New("the container's interfaces kept changing; run netsetgo again")
 
 // attachHost is the host's side of `up`.
 func (r *run) attachHost() error {

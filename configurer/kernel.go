@@ -22,7 +22,7 @@ var (
 	// ErrFull is of a bridge that has no port left to give.
 	ErrFull = errors.New("has no room left")
 	// ErrNoProcess is of a pid that nobody has, or a process that has ended.
-	ErrNoProcess = errors.New("there is no such process, or it has ended")
+	ErrNoProcess = errors.New("there is no such process, or it has ended; name one that runs in the container")
 	// ErrNoNamespace is of a namespace that isn't there.
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrUnknown is of a change whose answer was lost: it may have been made.

@@ -159,7 +159,7 @@ func reverse(conn Conn, changes ...Change) func() error {
 	}
 }
 
-var errTimeout = errors.New("the time given by -timeout is over")
+var errTimeout = errors.New("the time given by -timeout is over; give more, or end what is waited for")
 
 // inTime is asked before each call to the kernel.
 func (r *run) inTime() error { return inTime(r.config.Deadline) }

@@ -73,15 +73,16 @@ func run(commands []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	script := `mount -t tmpfs tmpfs /run || exit
+	var script strings.Builder
+	script.WriteString(`mount -t tmpfs tmpfs /run || exit
 		ip link set lo up || exit
 		sudo() { "$@"; }
 		exec 2>&1
-	`
+	`)
 	for _, command := range commands {
-		script += command + "\nprintf '\\000'\n"
+		script.WriteString(command + "\nprintf '\\000'\n")
 	}
-	shell := exec.Command("unshare", "--net", "--mount", "bash", "-c", script)
+	shell := exec.Command("unshare", "--net", "--mount", "bash", "-c", script.String())
 	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "LC_ALL=C")
 	shell.Stderr = os.Stderr
 	output, err := shell.Output()
@@ -96,8 +97,8 @@ func run(commands []string) ([]string, error) {
 }
 
 var (
-	inode = regexp.MustCompile(`\b40265[0-9]{5}\b`)                      // of a namespace
-	time  = regexp.MustCompile(`"time":"[^"]*"`)                         // of a record of the log
+	inode = regexp.MustCompile(`\b40265[0-9]{5}\b`)                        // of a namespace
+	time  = regexp.MustCompile(`"time":"[^"]*"`)                           // of a record of the log
 	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`) // received and sent
 )
 

@@ -108,7 +108,7 @@ func (c *call) readTarget() error {
 		c.config.ID, c.config.IDIsHint = state.ID, true
 	}
 	if c.pid == 0 && c.config.ID == "" {
-		return errors.New("disconnecting a container: its state has no id")
+		return errors.New("disconnecting a container: its state has no id; name it by -id, -pid or -netns")
 	}
 	return nil
 }

@@ -24,11 +24,11 @@ func completions() string {
 		switch {
 		case def.value == "":
 			continue
-		case def.complete == "file":
+		case def.complete == completeFile:
 			action = "compopt -o default; return"
-		case def.complete == "namespace":
+		case def.complete == completeNamespace:
 			action = "compopt -o default; names=(/run/netns/*)"
-		case def.complete == "bridge":
+		case def.complete == completeBridge:
 			action = "names=(/sys/class/net/*/bridge); names=(${names[@]%/bridge})"
 		case def.complete != "":
 			action = fmt.Sprintf("words='%s'", def.complete)

@@ -186,7 +186,7 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		Entry("because a later hook takes too long",
 			hooks{"createRuntime": {{}, {Path: "/bin/sleep", Args: []string{"sleep", "60"}, Timeout: 1}}}, "hook ran past specified timeout"),
 		Entry("because netsetgo is called at createContainer", hooks{"createContainer": {{}}},
-			`netsetgo: connecting container \"web\": its state has pid 1, as that of a createContainer hook, `+
+			`netsetgo: reading the container's state: container \"web\" has pid 1, as that of a createContainer hook, `+
 				`which runs inside the container; call netsetgo at prestart or createRuntime`),
 	)
 

@@ -22,6 +22,8 @@ var errTerminal = errors.New("no target is named")
 // "1.0", and the container "created" at prestart.
 type state struct{ specs.State }
 
+const nameOne = "name a container by -pid or -netns, or call netsetgo as a hook"
+
 func readState(stdin io.Reader, timeout time.Duration) (state, error) {
 	var s state
 	if isTerminal(stdin) {
@@ -32,13 +34,12 @@ func readState(stdin io.Reader, timeout time.Duration) (state, error) {
 	case err != nil:
 		return s, fmt.Errorf("reading the container's state from standard input: %w", err)
 	case len(text) == 0:
-		return s, errors.New("reading the container's state from standard input: it is empty; " +
-			"name a container by -pid or -netns, or call netsetgo as a hook")
+		return s, fmt.Errorf("reading the container's state from standard input: it is empty; %s", nameOne)
 	case len(text) > maxState:
 		return s, fmt.Errorf("reading the container's state from standard input: it is longer than %d bytes", maxState)
 	}
 	if err := json.Unmarshal(text, &s.State); err != nil {
-		return s, fmt.Errorf("reading the container's state from standard input: it isn't an OCI state: %w", err)
+		return s, fmt.Errorf("reading the container's state from standard input: it isn't an OCI state: %w; %s", err, nameOne)
 	}
 	return s, nil
 }
@@ -83,11 +84,11 @@ func (s state) verb(given string) (string, error) {
 	if s.Pid < 0 {
 		return "", fmt.Errorf("reading the container's state: its pid is %d", s.Pid)
 	}
-	if verb != "down" && s.stopped() {
-		return "", fmt.Errorf("reading the container's state: container %q has stopped, so that it has no network", s.ID)
+	if verb != "down" && s.stopped() && s.Pid == 0 {
+		return "", fmt.Errorf("reading the container's state: container %q has stopped, and has pid 0: there is no network to %s", s.ID, verb)
 	}
 	if verb != "down" && s.Pid <= 1 {
-		return "", fmt.Errorf("connecting container %q: its state has pid %d, as that of a createContainer hook, "+
+		return "", fmt.Errorf("reading the container's state: container %q has pid %d, as that of a createContainer hook, "+
 			"which runs inside the container; call netsetgo at prestart or createRuntime", s.ID, s.Pid)
 	}
 	return verb, nil

@@ -25,6 +25,13 @@ const (
 
 var groups = []string{groupTarget, groupAddresses, groupLink, groupOutput}
 
+// What is completed with more than words that are known here.
+const (
+	completeFile      = "file"
+	completeNamespace = "namespace"
+	completeBridge    = "bridge"
+)
+
 // flagDef is a flag: what is parsed, and what help, manual and completions say, come
 // from here.
 type flagDef struct {
@@ -36,8 +43,8 @@ type flagDef struct {
 	verbs    []string
 	fallback string // the default, as help has it; "" where there is none
 	about    string
-	// choices are all values there are, or "file", "namespace" or "link" for what a
-	// shell completes.
+	// complete is what a shell completes the value with: all values there are, or one of
+	// the words below; "" for nothing.
 	complete string
 	// into is where the value goes: its type says how it is read.
 	into func(*options) any
@@ -51,7 +58,7 @@ var (
 
 var flagTable = []flagDef{
 	{"pid", "N", groupTarget, connecting, "", "a process in the container's network namespace", "", func(o *options) any { return &o.pid }},
-	{"netns", "NAME|PATH", groupTarget, connecting, "", "the container's network namespace: a name of ip netns, or a path; it needs a slash", "namespace", func(o *options) any { return &o.netns }},
+	{"netns", "NAME|PATH", groupTarget, connecting, "", "the container's network namespace: a name of ip netns, or a path, which has a slash", completeNamespace, func(o *options) any { return &o.netns }},
 	{"id", "ID", groupTarget, connecting, "that of the OCI state", "the container's id, by which down finds it without a namespace", "", func(o *options) any { return &o.id }},
 
 	{"bridgeAddress", "ADDRESS/PREFIX", groupAddresses, comparing, netsetgo.DefaultBridgeAddress, "address of the bridge, the containers' gateway", "", func(o *options) any { return &o.bridgeAddress }},
@@ -59,16 +66,16 @@ var flagTable = []flagDef{
 	{"route", "DST[,via=GW][,metric=N]", groupAddresses, comparing, "none", "one more route of the container; may be repeated; without via, by way of the bridge", "", func(o *options) any { return &o.routes }},
 	{"defaultRoute", "", groupAddresses, comparing, "true", "give the container a default route by way of the bridge", "", func(o *options) any { return &o.defaultRoute }},
 
-	{"bridgeName", "NAME", groupLink, comparing, netsetgo.DefaultBridgeName, "the bridge, made where it is missing", "bridge", func(o *options) any { return &o.bridgeName }},
+	{"bridgeName", "NAME", groupLink, comparing, netsetgo.DefaultBridgeName, "the bridge, made where it is missing", completeBridge, func(o *options) any { return &o.bridgeName }},
 	{"vethNamePrefix", "PREFIX", groupLink, connecting, netsetgo.DefaultVethNamePrefix, "begins the names of the pair: the host end is PREFIX0, or another number", "", func(o *options) any { return &o.vethNamePrefix }},
 	{"containerInterface", "NAME", groupLink, connecting, "PREFIX1", "the interface in the container", "", func(o *options) any { return &o.containerInterface }},
 	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
 	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},
 
-	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "form of the result; text of up is none, json of up is a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
+	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "form of the result: text, in which up prints nothing, or json, which for up is a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
 	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
 	{"dryRun", "", groupOutput, changing, "", "change nothing; print the commands that would do the same", "", func(o *options) any { return &o.dryRun }},
-	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", "file", func(o *options) any { return &o.log }},
+	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", completeFile, func(o *options) any { return &o.log }},
 	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "undo and fail after this time", "", func(o *options) any { return &o.timeout }},
 }
 

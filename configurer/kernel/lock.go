@@ -25,7 +25,7 @@ func (System) TryLock(held configurer.Lock, exclusive bool) (configurer.Lock, er
 	}
 	fd, err := unix.Open(lockPath, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("opening the lock %s: %w", lockPath, err)
+		return nil, fmt.Errorf("opening the lock %s, for which netsetgo has to write to /run: %w", lockPath, err)
 	}
 	if err := flock(fd, how); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))

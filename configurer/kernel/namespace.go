@@ -40,7 +40,7 @@ func (System) Pin(pid int) (*os.File, error) {
 	}
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-		return fail(errors.New("this is the number of a thread, not of a process"))
+		return fail(errors.New("this is the number of a thread; name its process, which is Tgid in /proc/PID/status"))
 	}
 	if err != nil {
 		return fail(err)
@@ -78,7 +78,7 @@ func OpenNamespace(nameOrPath string) (*os.File, error) {
 	namespace, err := openNamespace(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		err = fmt.Errorf("%w: there is no file %q", configurer.ErrNoNamespace, path)
+		err = fmt.Errorf("%w: there is no file %q; ip netns list shows those with a name", configurer.ErrNoNamespace, path)
 	case errors.Is(err, errNoNamespaceFile) && path != nameOrPath:
 		// The name is left when the namespace was unmounted only.
 		err = fmt.Errorf("%w: %w", configurer.ErrNoNamespace, err)
@@ -89,7 +89,7 @@ func OpenNamespace(nameOrPath string) (*os.File, error) {
 	return namespace, nil
 }
 
-var errNoNamespaceFile = errors.New("this file isn't a network namespace")
+var errNoNamespaceFile = errors.New("this file isn't a network namespace; use one such as /proc/PID/ns/net")
 
 // openNamespace opens a file and makes sure that it is a network namespace. It
 // doesn't wait, should it be a pipe.
