@@ -72,7 +72,7 @@ var flagTable = []flagDef{
 	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
 	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},
 
-	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "form of the result: text, in which up prints nothing, or json, which for up is a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
+	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "text or json; of up nothing, or a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
 	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
 	{"dryRun", "", groupOutput, changing, "", "change nothing; print the commands that would do the same", "", func(o *options) any { return &o.dryRun }},
 	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", completeFile, func(o *options) any { return &o.log }},
