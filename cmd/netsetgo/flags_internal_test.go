@@ -194,3 +194,73 @@ var _ = Describe("the flags", Label("unit"), func() {
 		Entry(nil, "-h"), Entry(nil, "-help"), Entry(nil, "--help"),
 	)
 })
+
+var _ = Describe("what isn't known", Label("unit"), func() {
+	DescribeTable("is answered by what was probably meant", func(meant string, args ...string) {
+		end := finish("", args...)
+		Expect(end.code).To(Equal(2))
+		Expect(end.stdout).To(BeEmpty())
+		Expect(end.stderr).To(MatchRegexp(`\Anetsetgo: unknown [^\n]+\n\z`))
+		Expect(end.stderr).To(ContainSubstring(": did you mean " + meant + "? see netsetgo -h\n"))
+	},
+		Entry("a verb with two letters swapped", "check", "chekc"),
+		Entry("a verb with a letter missing", "list", "lst"),
+		Entry("a verb with a letter too many", "down", "downn", "-netns", nowhere),
+		Entry("a verb with a wrong letter", "version", "versoon"),
+		Entry("a verb in capitals", "up", "UP"),
+		Entry("a verb cut off", "completions", "completion"),
+		Entry("a flag with two letters swapped", "-bridgeName", "-brigdeName", "y"),
+		Entry("a flag with two dashes and two letters swapped", "-netns", "--nents", "y"),
+		Entry("a flag with a letter missing", "-vethNamePrefix", "-vethNamePrefx", "y"),
+		Entry("a flag in small letters", "-dryRun", "-dryrun"),
+		Entry("a flag in small letters, with its value", "-containerInterface", "-containerinterface=eth0"),
+		Entry("a flag in capitals", "-mtu", "-MTU", "1400"),
+		Entry("a flag as other tools call it", "-defaultRoute", "-default-route"),
+		Entry("a flag behind others with values", "-bridgeName", "-pid=7", "-route", "192.168.0.0/16", "-brigdename", "y"),
+		Entry("a flag behind a value that looks like one", "-timeout", "-id", "-web", "-timout", "1s"),
+		Entry("a flag before others", "-timeout", "-timout", "1s", "-pid", "7"),
+		Entry("a flag of another verb", "-output", "list", "-outptu", "json"),
+	)
+
+	DescribeTable("and isn't like anything is answered by that alone", func(text string, args ...string) {
+		end := finish("", args...)
+		Expect(end.code).To(Equal(2))
+		Expect(end.stdout).To(BeEmpty())
+		Expect(end.stderr).To(Equal("netsetgo: " + text + "; see netsetgo -h\n"))
+	},
+		Entry("a verb", `unknown verb "disconnect": use one of up, down, check, list, version, completions, man`, "disconnect", "-pid", "7"),
+		Entry("a flag", `unknown flag "-verbose" of up`, "-verbose"),
+		Entry("a flag behind others with values", `unknown flag "-nope" of up`, "-pid", "7", "-nope"),
+		Entry("a flag with a value", `unknown flag "--hostname=-pid" of down`, "down", "-pid=7", "--hostname=-pid"),
+		Entry("a flag of a verb that takes none", `unknown flag "-timeout" of version`, "version", "-timeout", "1s"),
+		Entry("a flag that another verb has", `unknown flag "-bridgeName" of list`, "list", "-bridgeName", "brg0"),
+	)
+
+	It("is only sought among the flags that the verb takes", func() {
+		end := finish("", "list", "-brigdeName", "brg0")
+		Expect(end.code).To(Equal(2))
+		Expect(end.stderr).NotTo(ContainSubstring("did you mean"))
+	})
+
+	DescribeTable("of a value is answered by what to write", func(text string, args ...string) {
+		end := finish("", args...)
+		Expect(end.code).To(Equal(2))
+		Expect(end.stdout).To(BeEmpty())
+		Expect(end.stderr).To(Equal("netsetgo: " + text + "; see netsetgo -h\n"))
+	},
+		Entry("a number", `invalid value "x" for flag -pid: use a number`, "-pid", "x"),
+		Entry("a number that is none yet", `invalid value "" for flag -mtu: use a number`, "-mtu="),
+		Entry("a time", `invalid value "x" for flag -timeout: use a time, such as 10s`, "-timeout", "x"),
+		Entry("a time of down", `invalid value "10" for flag -timeout: use a time, such as 10s`, "down", "-timeout", "10"),
+		Entry("a choice", `invalid boolean value "maybe" for -defaultRoute: use true or false`, "-defaultRoute=maybe"),
+		Entry("a switch", `invalid boolean value "maybe" for -v: use true or false`, "check", "-v=maybe"),
+		Entry("another switch", `invalid boolean value "" for -dryRun: use true or false`, "-dryRun="),
+		Entry("a route", `invalid value "x" for flag -route: the destination isn't a network, such as 192.168.0.0/16`, "-pid=7", "-route", "x", "-brigdename", "y"),
+		Entry("a route's gateway", `invalid value "10.0.0.0/8,via=x" for flag -route: "via=x" isn't right: use via=ADDRESS and metric=NUMBER`, "-route=10.0.0.0/8,via=x"),
+		Entry("a route's rest", `invalid value "10.0.0.0/8,dev=x" for flag -route: "dev=x" isn't known: use via=ADDRESS and metric=NUMBER`, "-route", "10.0.0.0/8,dev=x"),
+		Entry("a value that isn't there", `flag needs an argument: -mac`, "-pid", "7", "-mac"),
+		Entry("a form of result", `-output "yaml": use text or json`, "list", "-output", "yaml"),
+		Entry("a form of result that a dry run hasn't", "-dryRun prints commands, and has no result for -output json: use one of them", "-dryRun", "-output", "json"),
+		Entry("a flag with too many dashes", "bad flag syntax: ---pid", "-v", "---pid", "7"),
+	)
+})

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"flag"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func FuzzState(f *testing.F) {
@@ -35,18 +39,36 @@ func FuzzState(f *testing.F) {
 }
 
 func FuzzFlags(f *testing.F) {
-	f.Add("-pid\n7\n-route\n192.168.0.0/16,via=10.10.10.9,metric=7")
-	f.Add("--bridgeName=tower\n--bridgeAddress=10.10.10.1/24\n--containerAddress=10.10.10.2/24\n-defaultRoute=false")
-	f.Add("-netns\n..\n-mac\n02:00\n-timeout\n-1s\n-output\nyaml")
-	f.Add("-h")
+	f.Add("up\n-pid\n7\n-route\n192.168.0.0/16,via=10.10.10.9,metric=7")
+	f.Add("down\n--bridgeName=tower\n--bridgeAddress=10.10.10.1/24\n--containerAddress=10.10.10.2/24\n-defaultRoute=false")
+	f.Add("check\n-netns\n..\n-mac\n02:00\n-timeout\n-1s\n-output\nyaml")
+	f.Add("up\n-dryRun\n-output=json\n-log\n\n-v=maybe")
+	f.Add("list\n-output\njson")
+	f.Add("version\n-brigdeName")
+	f.Add("man\n-h")
+	f.Add("chekc\n-h")
 	f.Fuzz(func(t *testing.T, line string) {
-		options, err := parse(verbs[0], strings.Split(line, "\n"), io.Discard)
+		words := strings.Split(line, "\n")
+		verb, ok := findVerb(words[0])
+		if !ok {
+			expectUsage(t, unknownVerb(words[0]))
+			return
+		}
+		options, err := parse(verb, words[1:], io.Discard)
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
 		if err != nil {
-			expectOneLine(t, err)
+			expectUsage(t, err)
 			return
 		}
 		if options.timeout <= 0 || options.given["pid"] && options.pid < 1 || options.pid != 0 && options.netns != "" {
 			t.Fatalf("%q got through", line)
+		}
+		for _, argument := range options.arguments {
+			if !argument.def.takes(verb.name) || argument.value == "" {
+				t.Fatalf("%q got through", line)
+			}
 		}
 		config, err := options.config()
 		if err == nil {
@@ -54,6 +76,32 @@ func FuzzFlags(f *testing.F) {
 		}
 		if err != nil {
 			expectOneLine(t, err)
+		}
+	})
+}
+
+func FuzzWord(f *testing.F) {
+	f.Add("web")
+	f.Add("-")
+	f.Add("a\x1b[31m \u009b\u202e\"\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := word(text)
+		expectHarmless(t, got)
+		for _, r := range got {
+			if !unicode.IsGraphic(r) || unicode.IsSpace(r) && r != ' ' {
+				t.Fatalf("%q is %q", text, got)
+			}
+		}
+		plain := got
+		if got[0] == '"' {
+			unquoted, err := strconv.Unquote(got)
+			if err != nil {
+				t.Fatalf("%q is %q: %v", text, got, err)
+			}
+			plain = unquoted
+		}
+		if plain != text && (text != "" || got != "-") {
+			t.Fatalf("%q is %q", text, got)
 		}
 	})
 }
@@ -111,6 +159,15 @@ func FuzzOneLine(f *testing.F) {
 	f.Add("netsetgo: a\nb\x1b[31m")
 	f.Add("\u009b\u202e\xff")
 	f.Fuzz(func(t *testing.T, text string) { expectHarmless(t, oneLine(text)) })
+}
+
+// expectUsage says that an error ends netsetgo with the exit status of a usage error.
+func expectUsage(t *testing.T, err error) {
+	t.Helper()
+	expectOneLine(t, err)
+	if !errors.Is(err, errUsage) {
+		t.Fatalf("%q doesn't point to the help", err)
+	}
 }
 
 // expectOneLine says that an error is printed on one line, and harms no terminal.

@@ -10,6 +10,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/types/create"
 	"github.com/netsetgo/netsetgo"
 )
 
@@ -148,12 +151,45 @@ var _ = Describe("the result", Label("unit"), func() {
 		Expect(out.String()).To(HaveSuffix("}\n"))
 	})
 
+	It("is one that the CNI library's own types take", func() {
+		var out bytes.Buffer
+		Expect(printResult(&out, netsetgo.Attachment{
+			Bridge:          netsetgo.Interface{Name: "brg0", MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}},
+			HostEnd:         netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
+			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
+			Sandbox:         "/proc/4711/ns/net",
+			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
+			Address:         netip.MustParseAddr("10.20.0.2"), Gateway: netip.MustParsePrefix("10.20.0.1/16"),
+			Routes: []netsetgo.Route{
+				{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.20.0.1")},
+				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.20.0.9"), Metric: 7},
+			},
+		})).To(Succeed())
+		expected := &types100.Result{
+			CNIVersion: "1.1.0",
+			Interfaces: []*types100.Interface{
+				{Name: "brg0", Mac: "02:00:00:00:00:02", Mtu: 1500},
+				{Name: "veth0", Mac: "02:00:00:00:00:03", Mtu: 1450},
+				{Name: "eth0", Mac: "02:00:00:00:00:01", Mtu: 1450, Sandbox: "/proc/4711/ns/net"},
+			},
+			IPs: []*types100.IPConfig{{Interface: new(2), Address: network("10.20.0.2/16"), Gateway: net.ParseIP("10.20.0.1")}},
+			Routes: []*types.Route{
+				{Dst: network("0.0.0.0/0"), GW: net.ParseIP("10.20.0.1")},
+				{Dst: network("192.168.0.0/16"), GW: net.ParseIP("10.20.0.9"), Priority: 7},
+			},
+		}
+		Expect(create.CreateFromBytes(out.Bytes())).To(Equal(expected))
+		Expect(types100.NewResult(out.Bytes())).To(Equal(expected))
+		Expect(types100.NewResult(must(json.Marshal(expected)))).To(Equal(expected))
+	})
+
 	It("has only addresses, also where the bridge lost its own", func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
 			Bridge: netsetgo.Interface{Name: "brg0"}, HostEnd: netsetgo.Interface{Name: "veth0"},
 			Container: netsetgo.Interface{Name: "eth0"}, Address: netip.MustParseAddr("10.10.10.2"),
 		})).To(Succeed())
+		Expect(create.CreateFromBytes(out.Bytes())).Error().NotTo(HaveOccurred())
 		var read struct {
 			IPs []struct{ Address string }
 		}
@@ -164,3 +200,9 @@ var _ = Describe("the result", Label("unit"), func() {
 		}
 	})
 })
+
+// network is an address with its subnet, as the CNI library has it.
+func network(text string) net.IPNet {
+	GinkgoHelper()
+	return *must(types.ParseCIDR(text))
+}

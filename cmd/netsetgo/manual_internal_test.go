@@ -1,0 +1,145 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// printedManual is what `netsetgo man` prints.
+func printedManual() string {
+	GinkgoHelper()
+	end := finish("", "man")
+	Expect(end.code).To(Equal(0))
+	Expect(end.stderr).To(BeEmpty())
+	return end.stdout
+}
+
+// chapters are the parts of a manual page by their titles.
+func chapters(page string) map[string]string {
+	found := map[string]string{}
+	for chapter := range strings.SplitSeq(page, "\n.SH ") {
+		title, text, _ := strings.Cut(chapter, "\n")
+		found[title] = text
+	}
+	return found
+}
+
+var _ = Describe("the manual", Label("unit"), func() {
+	It("has a title, and the chapters that are expected of it", func() {
+		page := printedManual()
+		Expect(page).To(HavePrefix(".TH NETSETGO 8\n.SH NAME\nnetsetgo \\- "))
+		Expect(page).To(HaveSuffix("\n"))
+		for _, title := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "VERBS", "FLAGS", "EXIT STATUS", "FILES", "SEE ALSO"} {
+			Expect(chapters(page)).To(HaveKeyWithValue(title, MatchRegexp(`\S`)))
+		}
+	})
+
+	It("has every verb, how it is written, what it does, and an example", func() {
+		parts := chapters(printedManual())
+		for _, verb := range verbs {
+			Expect(parts["SYNOPSIS"]).To(ContainSubstring(".B netsetgo\n" + roff(verb.usage) + "\n"))
+			_, text, found := strings.Cut(parts["VERBS"]+"\n.TP", ".TP\n.B "+verb.name+"\n")
+			Expect(found).To(BeTrue(), verb.name)
+			text, _, _ = strings.Cut(text, "\n.TP")
+			Expect(text).To(HavePrefix(roff(sentence(verb.brief)) + "\n"))
+			Expect(text).To(ContainSubstring(roff(verb.about)))
+			Expect(strings.Contains(text, "\nExample:\n")).To(Equal(verb.example != ""))
+			Expect(text).To(ContainSubstring(roff(verb.example)))
+		}
+	})
+
+	It("has every flag in its group, with its value, its default, and who looks at it", func() {
+		groupsOfFlags := map[string]string{}
+		for group := range strings.SplitSeq(chapters(printedManual())["FLAGS"], ".SS ") {
+			title, text, _ := strings.Cut(group, "\n")
+			groupsOfFlags[strings.ToLower(strings.Trim(title, "."))] = text + ".TP"
+		}
+		count := 0
+		for _, group := range groups {
+			Expect(groupsOfFlags).To(HaveKey(group))
+			count += strings.Count(groupsOfFlags[group], ".BI ")
+		}
+		Expect(count).To(Equal(len(flagTable)))
+		for _, def := range flagTable {
+			_, text, found := strings.Cut(groupsOfFlags[def.group], ".TP\n.BI \"\\-"+def.name+" \" \""+roff(def.value)+"\"\n")
+			Expect(found).To(BeTrue(), def.name)
+			text, _, _ = strings.Cut(text, ".TP")
+			Expect(text).To(ContainSubstring(roff(sentence(def.describe()))))
+			Expect(text).To(ContainSubstring(roff(def.fallback)))
+			Expect(strings.TrimSpace(text)).To(HaveSuffix(" Looked at by " + strings.Join(def.verbs, ", ") + "."))
+		}
+	})
+
+	It("has every exit status", func() {
+		text := chapters(printedManual())["EXIT STATUS"]
+		Expect(strings.Count(text, ".TP\n")).To(Equal(4))
+		for status, words := range map[int]string{exitDone: "Done", exitFailed: "Failed", exitUsage: "command line", exitDifferent: "difference"} {
+			Expect(text).To(MatchRegexp(`\.TP\n\.B %d\n.*%s`, status, words))
+		}
+	})
+
+	It("has no line that is a request by mistake", func() {
+		known := []string{".TH", ".SH", ".SS", ".TP", ".IP", ".B", ".I", ".BI", ".BR", ".br"}
+		for line := range strings.Lines(printedManual()) {
+			Expect(line).NotTo(HavePrefix("'"))
+			if strings.HasPrefix(line, ".") {
+				Expect(known).To(ContainElement(strings.Fields(line)[0]), line)
+			}
+		}
+	})
+
+	DescribeTable("keeps a text as it is", func(text, expected string) {
+		Expect(roff(text)).To(Equal(expected))
+	},
+		Entry("plain", "a b", "a b"),
+		Entry("empty", "", ""),
+		Entry("with hyphens", "-a a-b", `\-a a\-b`),
+		Entry("with a dot at the start", ".so /etc/passwd", `\&.so /etc/passwd`),
+		Entry("with a dot at the start of a later line", "a\n.so x\nb.", "a\n\\&.so x\nb."),
+		Entry("with a quote at the start", "'a'", `\&'a'`),
+		Entry("with a quote at the start of a later line", "a\n'b", "a\n\\&'b"),
+		Entry("with dots and quotes elsewhere", "a .b 'c' d.", "a .b 'c' d."),
+		Entry("with backslashes", `\fBa\n`, `\efBa\en`),
+		Entry("with a backslash before a hyphen", `\-`, `\e\-`),
+		Entry("with a backslash at the start", `\.so x`, `\e.so x`),
+		Entry("with space around it", "\n .a \n", `\&.a`),
+	)
+
+	DescribeTable("ends a sentence once", func(text, expected string) {
+		Expect(sentence(text)).To(Equal(expected))
+	},
+		Entry("that has no end", "a b", "A b."), Entry("that has one", "a b.", "A b."), Entry("that is none", "", ""),
+	)
+
+	// These are everywhere but in the smallest systems; nothing is lost without them but
+	// the look of the page.
+	for _, formatter := range [][]string{
+		{"groff", "-man", "-Tascii", "-ww", "-P-cbou"},
+		{"mandoc", "-Tascii", "-Wwarning"},
+	} {
+		if _, err := exec.LookPath(formatter[0]); err != nil {
+			continue
+		}
+		It("is understood by "+formatter[0]+", and shows every flag and verb", func() {
+			end := testnet.Finish(exec.Command(formatter[0], formatter[1:]...), printedManual())
+			Expect(end.Stderr).To(BeEmpty())
+			Expect(end.Code).To(Equal(0))
+			lines := strings.Split(end.Stdout, "\n")
+			for _, def := range flagTable {
+				Expect(lines).To(ContainElement(HavePrefix("       -" + strings.TrimSuffix(def.name+" "+def.value, " "))))
+			}
+			for _, verb := range verbs {
+				Expect(slices.ContainsFunc(lines, func(line string) bool {
+					return line == "       "+verb.name || strings.HasPrefix(line, "       "+verb.name+" ")
+				})).To(BeTrue(), verb.name)
+				Expect(strings.Join(strings.Fields(end.Stdout), " ")).To(ContainSubstring(verb.example))
+			}
+		})
+	}
+})
