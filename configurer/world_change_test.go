@@ -121,6 +121,8 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 		return configurer.ErrExists
 	case s.index(change.Master) == nil || other.dying:
 		return errInvalid
+	case s.ports(change.Master) == maxPorts:
+		return configurer.ErrFull
 	}
 	host := s.add(configurer.Link{
 		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC, Master: change.Master, Group: change.Group,
@@ -130,6 +132,19 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 	other.known = true
 	*change.Index = host.Index
 	return nil
+}
+
+// maxPorts is BR_MAX_PORTS less the one that is never given, net/bridge/br_private.h.
+const maxPorts = 1023
+
+func (s *space) ports(bridge int) int {
+	ports := 0
+	for _, d := range s.links {
+		if d.Master == bridge {
+			ports++
+		}
+	}
+	return ports
 }
 
 // setUp takes away, with a link that goes down, its routes.

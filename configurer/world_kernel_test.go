@@ -66,10 +66,11 @@ func (w *world) at(doing string, do func() error) {
 	}
 }
 
-// open opens a namespace as a caller of the library does.
+// open opens a namespace as a caller of the library does. Its path is that of no
+// other namespace, because commands have it.
 func (w *world) open(s *space) *os.File {
 	GinkgoHelper()
-	file, err := os.Open(os.DevNull)
+	file, err := os.Open(s.path())
 	Expect(err).NotTo(HaveOccurred())
 	w.files[file] = s
 	return file
@@ -105,6 +106,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 	conn.PortsCalls(func(bridge int) ([]configurer.Link, error) {
 		return w.links(s, "ports", func(d *device) bool { return d.Master == bridge })
 	})
+	conn.PeerCalls(func(link configurer.Link) (configurer.Link, error) { return w.peer(s, link) })
 	conn.AddressesCalls(func(link int) ([]netip.Prefix, error) {
 		if _, err := w.call("addresses"); err != nil {
 			return nil, err
@@ -112,6 +114,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		return slices.Clone(s.index(link).addresses), nil
 	})
 	conn.RoutesCalls(func() ([]configurer.Route, error) { return w.routes(s) })
+	conn.RouteToCalls(func(addr netip.Addr) (configurer.Route, error) { return w.routeTo(s, addr) })
 	conn.DefaultDeviceCalls(func() (int, error) {
 		if _, err := w.call("default device"); err != nil {
 			return 0, err
@@ -172,11 +175,46 @@ func (w *world) links(s *space, doing string, which func(*device) bool) ([]confi
 	return links, nil
 }
 
+// peer is seen from the host, whose numbers for namespaces are those of the world.
+func (w *world) peer(s *space, link configurer.Link) (configurer.Link, error) {
+	if _, err := w.call("peer of %s", link.Name); err != nil {
+		return configurer.Link{}, err
+	}
+	switch n := link.PeerNamespace; {
+	case n == configurer.NoNamespace, n >= 0 && w.spaces[n].dying:
+		return configurer.Link{}, configurer.ErrNotFound
+	case n >= 0:
+		s = w.spaces[n]
+	}
+	found := s.index(link.Peer)
+	if found == nil {
+		return configurer.Link{}, configurer.ErrNotFound
+	}
+	return found.view(), nil
+}
+
 // routes has beside those that were made the ones that come with an address.
 func (w *world) routes(s *space) ([]configurer.Route, error) {
 	if _, err := w.call("%s: routes", s.name); err != nil {
 		return nil, err
 	}
+	return s.allRoutes(), nil
+}
+
+func (w *world) routeTo(s *space, addr netip.Addr) (configurer.Route, error) {
+	if _, err := w.call("%s: route to %s", s.name, addr); err != nil {
+		return configurer.Route{}, err
+	}
+	best, err := configurer.Route{}, configurer.ErrNotFound
+	for _, route := range s.allRoutes() {
+		if route.Destination.Contains(addr) && route.Destination.Bits() >= best.Destination.Bits() {
+			best, err = route, nil
+		}
+	}
+	return best, err
+}
+
+func (s *space) allRoutes() []configurer.Route {
 	routes := slices.Clone(s.routes)
 	for _, d := range s.links {
 		for _, address := range d.addresses {
@@ -185,7 +223,7 @@ func (w *world) routes(s *space) ([]configurer.Route, error) {
 			}
 		}
 	}
-	return routes, nil
+	return routes
 }
 
 // tryLock is flock(2): to change how a lock is held lets go of it first, also

@@ -102,6 +102,9 @@ func (w *world) space(name string) *space {
 	return s
 }
 
+// path is a file that can be opened, and no other namespace's.
+func (s *space) path() string { return "/dev" + strings.Repeat("/.", s.number) + "/null" }
+
 func (w *world) host() *space { return w.spaces[0] }
 
 func (w *world) container(n int) *space { return w.spaces[n] }
@@ -181,6 +184,7 @@ func (w *world) end(s *space) {
 func (d *device) view() configurer.Link {
 	link := d.Link
 	link.Altnames = slices.Clone(d.Altnames)
+	link.Running = d.Up && (d.peer == nil || d.peer.Up)
 	link.PeerNamespace = configurer.SameNamespace
 	if d.peer == nil {
 		return link

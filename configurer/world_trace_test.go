@@ -1,0 +1,138 @@
+package configurer_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/trace"
+)
+
+// traced is the whole on a kernel, and writes down what it is seen to do.
+func traced(kernel configurer.Kernel) (*netsetgo.Netset, *transcript) {
+	t := &transcript{}
+	kernel = trace.Kernel(kernel, func(event trace.Event) { *t = append(*t, event) })
+	return netsetgo.New(configurer.NewHostConfigurer(kernel), configurer.NewContainerConfigurer(kernel)), t
+}
+
+type transcript []trace.Event
+
+// made are the changes that were made, one a line.
+func (t transcript) made() string {
+	var text strings.Builder
+	for _, event := range t {
+		if event.Err == nil {
+			fmt.Fprintf(&text, "%s  # %s\n", event.Command, event.Why)
+		}
+	}
+	return text.String()
+}
+
+// String has what was refused as well.
+func (t transcript) String() string {
+	var text strings.Builder
+	for _, event := range t {
+		fmt.Fprintf(&text, "%s  # %s: %v\n", event.Command, event.Why, event.Err)
+	}
+	return text.String()
+}
+
+// pairMade is the line that makes a pair, with the number of the host end;
+// pairRefused that of one whose number was taken.
+var (
+	pairMade    = regexp.MustCompile(`(?m)^ip link add ([A-Za-z]+)([0-9]+) up .*: <nil>$`)
+	pairRefused = regexp.MustCompile(`(?m)^ip link add [A-Za-z]+[0-9]+ up .*: exists already\n`)
+)
+
+// unnumbered is a transcript without what is drawn at random: where the first number
+// of a host end is taken, the next ones are.
+func (t transcript) unnumbered() string {
+	text := pairRefused.ReplaceAllString(t.String(), "")
+	pair := pairMade.FindStringSubmatch(text)
+	if pair == nil {
+		return text
+	}
+	number, err := strconv.Atoi(pair[2])
+	Expect(err).NotTo(HaveOccurred())
+	onHost := regexp.MustCompile(`(?m)^(ip link (?:add|.*dev)) ` + pair[1] + pair[2] + `\b`)
+	text = onHost.ReplaceAllString(text, "$1 "+pair[1]+"N")
+	return strings.ReplaceAll(text, fmt.Sprintf("number=%d'", number+1), "number=N+1'")
+}
+
+var _ = Describe("a run that is shown", Label("unit"), func() {
+	It("connects a container by these commands", func() {
+		w := newWorld(1)
+		netset, shown := traced(w.kernel())
+		Expect(netset.Up(netsetgo.NetworkConfig{ID: "web:1"}, firstPid)).To(Succeed())
+		Expect(shown.made()).To(Equal(`
+ip link add brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge  # the containers' bridge; the group is netsetgo's mark
+ip link set dev brg0 addrgenmode none  # no IPv6 addresses that nobody asked for
+ip link set dev brg0 mtu 1450  # what its ports will have
+ip address add 10.10.10.1/24 broadcast 10.10.10.255 dev brg0  # the containers' gateway
+ip link set dev brg0 up  # the bridge begins to forward
+ip link add veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
+ip link set dev veth0 addrgenmode none  # no IPv6 addresses that nobody asked for
+ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2  # leases the address: the kernel gives no name twice
+ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1'  # where the next run starts to look
+nsenter --net=/dev/./null ip link set dev lo up  # a container expects its own 127.0.0.1
+nsenter --net=/dev/./null ip link set dev veth1 addrgenmode none  # no IPv6 addresses that nobody asked for
+nsenter --net=/dev/./null ip link set dev veth1 up  # the container's end comes up
+nsenter --net=/dev/./null ip address add 10.10.10.2/24 broadcast 10.10.10.255 dev veth1  # the address that was leased
+nsenter --net=/dev/./null ip route add default via 10.10.10.1 dev veth1 proto static  # all other addresses are beyond the bridge
+ip link property add dev veth0 altname netsetgo:c:veth1:web:1  # by which down finds it
+ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it is; the last name: now it is complete
+`[1:]))
+		Expect(w.log).To(HaveLen(len(*shown)), "and no other change is made")
+	})
+
+	It("disconnects the last container by these", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(everyOption(), firstPid)).To(Succeed())
+		netset, shown := traced(w.kernel())
+		Expect(netset.Down(everyOption(), firstPid)).To(Succeed())
+		Expect(shown.made()).To(Equal(`
+ip link delete dev v0  # takes its peer, names, addresses and routes along
+ip link delete dev tower  # no port is left on it
+`[1:]))
+	})
+
+	// Also where it fails: then what undoes it is shown.
+	It("says why of each step, wherever it fails, and leaves the same behind as one that isn't", func() {
+		for nth := 1; ; nth++ {
+			w, plain := newWorld(2), newWorld(2)
+			fail := func(w *world, netset *netsetgo.Netset) error {
+				w.onCall = failing(nth, anyCall, errBroken, false)
+				defer func() { w.onCall = nil }()
+				if err := netset.Up(everyOption(), firstPid); err != nil {
+					return err
+				}
+				return netset.Down(everyOption(), firstPid)
+			}
+			netset, shown := traced(w.kernel())
+			err := fail(w, netset)
+			for _, event := range *shown {
+				Expect(event.Why).NotTo(BeEmpty(), event.Command)
+				Expect(event.Command).NotTo(MatchRegexp(`\bif-?[0-9]+\b`), "a link is called by its name")
+			}
+			if err == nil {
+				Expect(fail(plain, plain.netset())).To(Succeed())
+			} else {
+				Expect(fail(plain, plain.netset())).To(MatchError(err.Error()))
+			}
+			Expect(w.String()).To(Equal(plain.String()))
+			Expect(w.calls).To(Equal(plain.calls), "nothing is asked for the sake of showing")
+			Expect(w.log).To(Equal(plain.log))
+			w.expectNothingOpen()
+			if err == nil {
+				Expect(nth).To(BeNumerically(">", 40), "there must be calls to fail")
+				return
+			}
+		}
+	})
+})
