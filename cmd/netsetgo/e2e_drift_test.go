@@ -31,9 +31,9 @@ func newPlace() place {
 	return place{host, container}
 }
 
-// settleCarriers lets the kernel do now what it does later after a change: being asked about a
-// link settleCarriers its carrier (rtnl_getlink, net/core/rtnetlink.c), a port's before its
-// bridge's.
+// settleCarriers lets the kernel do now what it does later after a change: to be asked
+// about a link settles its carrier (rtnl_getlink, net/core/rtnetlink.c), and a port's
+// comes before its bridge's.
 func settleCarriers(where *testnet.Process) {
 	GinkgoHelper()
 	where.Sh(`
