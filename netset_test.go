@@ -31,20 +31,21 @@ func side(name string, order *[]string) (*configurerfakes.FakeTransactor, *confi
 	return transactor, transaction
 }
 
-// removable and inspectable are Configurers that can do one thing more.
-type removable struct {
+// capable is a Configurer that can do all that Netset asks for besides.
+type capable struct {
 	*configurerfakes.FakeConfigurer
 	*configurerfakes.FakeRemover
-}
-
-func (r removable) Invocations() map[string][][]any { return r.FakeRemover.Invocations() }
-
-type inspectable struct {
-	*configurerfakes.FakeConfigurer
 	*configurerfakes.FakeInspector
+	*configurerfakes.FakeLister
+	*configurerfakes.FakeChecker
 }
 
-func (i inspectable) Invocations() map[string][][]any { return i.FakeInspector.Invocations() }
+func newCapable() capable {
+	return capable{
+		&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeRemover{}, &configurerfakes.FakeInspector{},
+		&configurerfakes.FakeLister{}, &configurerfakes.FakeChecker{},
+	}
+}
 
 var _ = Describe("Netset", Label("unit"), func() {
 	const pid = 42
@@ -69,20 +70,23 @@ var _ = Describe("Netset", Label("unit"), func() {
 		}
 	})
 
+	// expectAsked says that everything was passed on as it is.
+	expectAsked := func(passed netsetgo.NetworkConfig, passedPid int) {
+		GinkgoHelper()
+		Expect(passed).To(Equal(config))
+		Expect(passedPid).To(Equal(pid))
+	}
+
 	Describe("each side alone", func() {
 		It("passes everything on as it is, to the host's side", func() {
 			Expect(netset.ConfigureHost(config, pid)).To(Succeed())
-			passed, passedPid := host.ApplyArgsForCall(0)
-			Expect(passed).To(Equal(config))
-			Expect(passedPid).To(Equal(pid))
+			expectAsked(host.ApplyArgsForCall(0))
 			Expect(order).To(Equal([]string{"apply host"}))
 		})
 
 		It("passes everything on as it is, to the container's side", func() {
 			Expect(netset.ConfigureContainer(config, pid)).To(Succeed())
-			passed, passedPid := container.ApplyArgsForCall(0)
-			Expect(passed).To(Equal(config))
-			Expect(passedPid).To(Equal(pid))
+			expectAsked(container.ApplyArgsForCall(0))
 			Expect(order).To(Equal([]string{"apply container"}))
 		})
 
@@ -99,9 +103,7 @@ var _ = Describe("Netset", Label("unit"), func() {
 			Expect(netset.Up(config, pid)).To(Succeed())
 			Expect(order).To(Equal([]string{"begin host", "begin container", "commit container", "commit host"}))
 			for _, transactor := range []*configurerfakes.FakeTransactor{host, container} {
-				passed, passedPid := transactor.BeginArgsForCall(0)
-				Expect(passed).To(Equal(config))
-				Expect(passedPid).To(Equal(pid))
+				expectAsked(transactor.BeginArgsForCall(0))
 			}
 		})
 
@@ -139,9 +141,7 @@ var _ = Describe("Netset", Label("unit"), func() {
 			Expect(netsetgo.New(plainHost, plainContainer).Up(config, pid)).To(Succeed())
 			for _, plain := range []*configurerfakes.FakeConfigurer{plainHost, plainContainer} {
 				Expect(plain.ApplyCallCount()).To(Equal(1))
-				passed, passedPid := plain.ApplyArgsForCall(0)
-				Expect(passed).To(Equal(config))
-				Expect(passedPid).To(Equal(pid))
+				expectAsked(plain.ApplyArgsForCall(0))
 			}
 		})
 
@@ -165,17 +165,15 @@ var _ = Describe("Netset", Label("unit"), func() {
 
 	Describe("Down", func() {
 		It("lets the host remove what it made", func() {
-			remover := removable{&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeRemover{}}
+			remover := newCapable()
 			Expect(netsetgo.New(remover, container).Down(config, pid)).To(Succeed())
 			Expect(remover.RemoveCallCount()).To(Equal(1))
-			passed, passedPid := remover.RemoveArgsForCall(0)
-			Expect(passed).To(Equal(config))
-			Expect(passedPid).To(Equal(pid))
+			expectAsked(remover.RemoveArgsForCall(0))
 			Expect(order).To(BeEmpty())
 		})
 
 		It("returns the host's error", func() {
-			remover := removable{&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeRemover{}}
+			remover := newCapable()
 			remover.RemoveReturns(errHost)
 			Expect(netsetgo.New(remover, container).Down(config, pid)).To(MatchError(errHost))
 		})
@@ -187,12 +185,10 @@ var _ = Describe("Netset", Label("unit"), func() {
 
 	Describe("Inspect", func() {
 		It("lets the host read", func() {
-			inspector := inspectable{&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeInspector{}}
+			inspector := newCapable()
 			inspector.InspectReturns(attached(), nil)
 			Expect(netsetgo.New(inspector, container).Inspect(config, pid)).To(Equal(attached()))
-			passed, passedPid := inspector.InspectArgsForCall(0)
-			Expect(passed).To(Equal(config))
-			Expect(passedPid).To(Equal(pid))
+			expectAsked(inspector.InspectArgsForCall(0))
 		})
 
 		It("fails with a host that can't", func() {
@@ -201,23 +197,60 @@ var _ = Describe("Netset", Label("unit"), func() {
 		})
 	})
 
+	Describe("List", func() {
+		It("lets the host list", func() {
+			lister, listed := newCapable(), []netsetgo.Listed{{Container: "web", HostEnd: "veth12", State: netsetgo.StateUp}}
+			lister.ListReturns(listed, errHost)
+			list, err := netsetgo.New(lister, container).List()
+			Expect(list).To(Equal(listed))
+			Expect(err).To(MatchError(errHost))
+			Expect(lister.ListCallCount()).To(Equal(1))
+			Expect(order).To(BeEmpty())
+		})
+
+		It("fails with a host that can't", func() {
+			list, err := netset.List()
+			Expect(err).To(MatchError("listing attachments: *configurerfakes.FakeTransactor can't list what it made"))
+			Expect(list).To(BeNil())
+		})
+	})
+
+	Describe("Check", func() {
+		It("lets the host compare", func() {
+			checker, found := newCapable(), []netsetgo.Difference{{What: "MTU of eth0", Asked: "1500", Is: "1400"}}
+			checker.CheckReturns(found, errHost)
+			differences, err := netsetgo.New(checker, container).Check(config, pid)
+			Expect(differences).To(Equal(found))
+			Expect(err).To(MatchError(errHost))
+			expectAsked(checker.CheckArgsForCall(0))
+			Expect(order).To(BeEmpty())
+		})
+
+		It("fails with a host that can't", func() {
+			_, err := netset.Check(config, pid)
+			Expect(err).To(MatchError("checking an attachment: *configurerfakes.FakeTransactor can't compare what it made"))
+		})
+	})
+
 	It("lets no configurer see a configuration that is wrong", func() {
-		wrong := netsetgo.NetworkConfig{BridgeName: "a/b"}
-		remover := removable{&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeRemover{}}
-		inspector := inspectable{&configurerfakes.FakeConfigurer{}, &configurerfakes.FakeInspector{}}
-		_, inspected := netsetgo.New(inspector, container).Inspect(wrong, pid)
+		wrong, host := netsetgo.NetworkConfig{BridgeName: "a/b"}, newCapable()
+		capable := netsetgo.New(host, container)
+		_, inspected := capable.Inspect(wrong, pid)
+		_, checked := capable.Check(wrong, pid)
 		for _, err := range []error{
 			netset.ConfigureHost(wrong, pid),
 			netset.ConfigureContainer(wrong, pid),
 			netset.Up(wrong, pid),
-			netsetgo.New(remover, container).Down(wrong, pid),
+			capable.Down(wrong, pid),
 			inspected,
+			checked,
 		} {
 			Expect(err).To(MatchError(netsetgo.ErrInvalid))
 		}
 		Expect(order).To(BeEmpty())
-		Expect(remover.RemoveCallCount()).To(BeZero())
-		Expect(inspector.InspectCallCount()).To(BeZero())
+		Expect(host.RemoveCallCount()).To(BeZero())
+		Expect(host.InspectCallCount()).To(BeZero())
+		Expect(host.CheckCallCount()).To(BeZero())
 	})
 })
 

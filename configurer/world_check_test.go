@@ -1,0 +1,174 @@
+package configurer_test
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+)
+
+// What check_test.go has is changed; this is asked for otherwise, or not there.
+var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
+	lines := func(found []netsetgo.Difference) string {
+		var text strings.Builder
+		for _, each := range found {
+			text.WriteString(each.What + ": " + each.Asked + ", not " + each.Is + "\n")
+		}
+		return text.String()
+	}
+
+	DescribeTable("finds what is asked for otherwise", func(ask func(config *netsetgo.NetworkConfig), text string) {
+		w := newWorld(1)
+		Expect(w.netset().Up(checked(), firstPid)).To(Succeed())
+		config := checked()
+		ask(&config)
+		found, err := w.expectCheck(config)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lines(found)).To(Equal(text))
+	},
+		Entry("an id that came along, which isn't asked for", func(config *netsetgo.NetworkConfig) { config.ID, config.IDIsHint = "db", true }, ""),
+		Entry("an id", func(config *netsetgo.NetworkConfig) { config.ID = "db" },
+			"name netsetgo:c:veth1:db of veth0: present, not missing\n"),
+		Entry("a prefix", func(config *netsetgo.NetworkConfig) { config.VethNamePrefix, config.ContainerInterface = "v1", "veth1" },
+			"name of the host end: v1 and a number, not veth0\n"),
+		Entry("a MAC", func(config *netsetgo.NetworkConfig) { config.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 9} },
+			"MAC of veth1 in the container: 02:00:00:00:00:09, not 6e:73:0a:0a:0a:02\n"),
+		Entry("an MTU", func(config *netsetgo.NetworkConfig) { config.MTU = 1300 },
+			"MTU of veth0: 1300, not 1450\nMTU of veth1 in the container: 1300, not 1450\n"),
+		Entry("an address", func(config *netsetgo.NetworkConfig) { config.ContainerIP = net.IPv4(10, 10, 10, 9) },
+			"name netsetgo:a:brg0:10.10.10.9 of veth0: present, not missing\n"+
+				"MAC of veth1 in the container: 6e:73:0a:0a:0a:09, not 6e:73:0a:0a:0a:02\n"+
+				"address of veth1 in the container: 10.10.10.9/24, not [10.10.10.2/24]\n"),
+		Entry("no default route", func(config *netsetgo.NetworkConfig) { config.DefaultRoute = netsetgo.No },
+			"route 0.0.0.0/0 via 10.10.10.1 of the container: none, not present\n"),
+		Entry("another default route", func(config *netsetgo.NetworkConfig) {
+			config.DefaultRoute = netsetgo.No
+			config.Routes = []netsetgo.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Metric: 7}}
+		}, "route 0.0.0.0/0 via 10.10.10.1 metric 7 of the container: present, not missing\n"+
+			"route 0.0.0.0/0 via 10.10.10.1 of the container: none, not present\n"),
+		Entry("the default route, as a route", func(config *netsetgo.NetworkConfig) {
+			config.DefaultRoute = netsetgo.No
+			config.Routes = append(config.Routes, netsetgo.Route{Destination: netip.MustParsePrefix("0.0.0.0/0")})
+		}, ""),
+		Entry("another bridge, which isn't there", func(config *netsetgo.NetworkConfig) { config.BridgeName = "tower" },
+			"bridge tower: present, not missing\n"),
+		Entry("another subnet", func(config *netsetgo.NetworkConfig) {
+			config.BridgeIP, config.Subnet = everyOption().BridgeIP, everyOption().Subnet
+		}, "MAC of brg0: 6e:73:0a:14:00:01, not 6e:73:0a:0a:0a:01\n"+
+			"address of brg0: 10.20.0.1/16, not [10.10.10.1/24]\n"+
+			"lease of veth0: an address of 10.20.0.0/16, not 10.10.10.2\n"+
+			"address of veth1 in the container: 10.10.10.2/16, not [10.10.10.2/24]\n"+
+			"route 0.0.0.0/0 via 10.20.0.1 of the container: present, not missing\n"+
+			"route 192.168.0.0/16 via 10.20.0.1 metric 7 of the container: present, not missing\n"),
+		Entry("another interface", func(config *netsetgo.NetworkConfig) { config.ContainerInterface = "eth0" },
+			"attachment of eth0: present, not missing\n"),
+	)
+
+	It("tells how a default route goes that nobody asked for", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		found, err := w.expectCheck(netsetgo.NetworkConfig{DefaultRoute: netsetgo.No})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(found).To(ConsistOf(HaveField("Mend", inContainer+"ip route delete default via 10.10.10.1 dev veth1 proto static")))
+	})
+
+	It("leaves alone a default route by a link that isn't netsetgo's", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{DefaultRoute: netsetgo.No}, firstPid)).To(Succeed())
+		uplink := w.container(1).add(configurer.Link{Name: "eth7", Up: true})
+		w.container(1).routes = []configurer.Route{{Route: netsetgo.Route{Destination: netip.MustParsePrefix("0.0.0.0/0")}, Link: uplink.Index}}
+		Expect(w.expectCheck(netsetgo.NetworkConfig{DefaultRoute: netsetgo.No})).To(BeEmpty())
+	})
+
+	It("mends an interface by the name that it has now", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(checked(), firstPid)).To(Succeed())
+		peer := w.container(1).named("veth1")
+		peer.Name, peer.Up = "it's me", false
+		found, err := w.expectCheck(checked())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(found).To(HaveLen(2))
+		Expect(found[1].Mend).To(Equal(inContainer + `ip link set dev 'it'\''s me' up`))
+	})
+
+	It("finds all that is missing of what a killed run left", func() {
+		w := halfway(1)
+		found, err := w.expectCheck(netsetgo.NetworkConfig{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lines(found)).To(Equal(`
+name netsetgo:n:veth1:4026532001 of veth0: present, not missing
+state of veth1 in the container: up, not down
+address of veth1 in the container: 10.10.10.2/24, not none
+state of lo in the container: up, not down
+address of lo in the container: 127.0.0.1/8, not none
+route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing
+`[1:]))
+	})
+
+	DescribeTable("finds that there is none", func(prepare func(w *world)) {
+		w := newWorld(2)
+		prepare(w)
+		Expect(w.expectCheck(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{
+			{What: "attachment of veth1", Asked: "present", Is: "missing"},
+		}))
+	},
+		Entry("where nothing is", func(*world) {}),
+		Entry("where another container is connected", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		}),
+		Entry("where another of its interfaces is connected", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth0"}, firstPid)).To(Succeed())
+		}),
+		Entry("where the interface is another's", func(w *world) {
+			w.container(1).add(configurer.Link{Name: "veth1", Kind: "dummy"})
+		}),
+		Entry("where the interface is a second name of lo", func(w *world) {
+			w.container(1).named("lo").Altnames = []string{"veth1"}
+		}),
+		Entry("where the interface's pair is another's", func(w *world) {
+			w.container(1).known = true
+			peers(w.host().add(configurer.Link{Name: "veth0", Kind: "veth"}), w.container(1).add(configurer.Link{Name: "veth1", Kind: "veth"}))
+		}),
+	)
+
+	It("fails without a process", func() {
+		w := newWorld(1)
+		w.container(1).pid = 7
+		_, err := w.expectCheck(netsetgo.NetworkConfig{})
+		Expect(err).To(MatchError(configurer.ErrNoProcess))
+	})
+
+	DescribeTable("fails when any call fails, rather than answer wrongly", func(prepare func(w *world)) {
+		for nth := 1; ; nth++ {
+			w := newWorld(1)
+			Expect(w.netset().Up(checked(), firstPid)).To(Succeed())
+			prepare(w)
+			broken := ""
+			fail := failing(nth, anyCall, errBroken, false)
+			w.onCall = func(call int, doing string) (bool, error) {
+				made, err := fail(call, doing)
+				if err != nil {
+					broken = doing
+				}
+				return made, err
+			}
+			found, err := w.expectCheck(checked())
+			if broken == "" {
+				Expect(err).NotTo(HaveOccurred())
+				Expect(nth).To(BeNumerically(">", 15), "there must be calls to fail")
+				return
+			}
+			Expect(err).To(MatchError(errBroken), "where this failed: %s", broken)
+			Expect(found).To(BeNil())
+		}
+	},
+		Entry("of an attachment that is whole", func(*world) {}),
+		Entry("of one without an owner", func(w *world) { w.host().named("veth0").Altnames = nil }),
+		Entry("of one that is off its bridge", func(w *world) { w.host().named("veth0").Master = 0 }),
+	)
+})
