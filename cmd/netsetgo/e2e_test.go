@@ -3,7 +3,10 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -131,4 +134,82 @@ func address(container *testnet.Container, name string) string {
 		return ""
 	}
 	return addresses[0].IP
+}
+
+// scene is a host with a container, which `ip netns` calls blue. Two that were prepared
+// alike are alike, as far as every link was given a MAC.
+type scene struct {
+	host      *testnet.Host
+	container *testnet.Container
+}
+
+func newScene(prepare func(scene)) scene {
+	GinkgoHelper()
+	host := testnet.NewHost()
+	s := scene{host, host.NewContainer()}
+	host.Must("ip", "netns", "attach", "blue", strconv.Itoa(s.container.Pid))
+	if prepare != nil {
+		prepare(s)
+	}
+	return s
+}
+
+// run runs netsetgo with a command line, behind which an OCI state may stand. PID is
+// the container's.
+func (s scene) run(line string) testnet.Result {
+	GinkgoHelper()
+	flags, state := splitState(strings.ReplaceAll(line, "PID", strconv.Itoa(s.container.Pid)))
+	return s.host.RunWith(state, append([]string{binary}, strings.Fields(flags)...)...)
+}
+
+// dry is a dry run of a command line.
+func (s scene) dry(line string) testnet.Result {
+	GinkgoHelper()
+	flags, state := splitState(line)
+	return s.run(flags + " -dryRun " + state)
+}
+
+func splitState(line string) (flags, state string) {
+	if i := strings.Index(line, `{"ociVersion"`); i >= 0 {
+		return line[:i], line[i:]
+	}
+	return line, ""
+}
+
+// plan is what a dry run prints that succeeds.
+func (s scene) plan(line string) string {
+	GinkgoHelper()
+	result := s.dry(line)
+	Expect(result.Stderr).To(BeEmpty())
+	Expect(result.Code).To(Equal(0))
+	return result.Stdout
+}
+
+// paste gives commands to a shell on the host, as a user would.
+func (s scene) paste(commands string) {
+	GinkgoHelper()
+	Expect(s.host.RunWith(commands, "sh", "-e")).To(Equal(testnet.Result{}), commands)
+}
+
+// owner is the one thing that differs between two scenes: a namespace's inode.
+var owner = regexp.MustCompile(`(netsetgo:n:[^:]+:)\d+`)
+
+// state is that of host and container.
+func (s scene) state() string {
+	GinkgoHelper()
+	text := s.host.State() + "\n--- in the container\n" + s.container.State()
+	return owner.ReplaceAllString(text, "${1}INODE")
+}
+
+// files are those of /run.
+func (s scene) files() string {
+	GinkgoHelper()
+	return s.host.Sh(`find /run -printf '%p %y %m %s %l\n' | sort`)
+}
+
+// areAlike says that two scenes have the same state. The kernel settles some of that a
+// little later than it answers.
+func areAlike(one, two scene) {
+	GinkgoHelper()
+	Eventually(func() string { return testnet.Changes(one.state(), two.state()) }).WithTimeout(5 * time.Second).Should(BeEmpty())
 }

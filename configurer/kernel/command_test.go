@@ -114,6 +114,7 @@ var pastings = []pasting{
 	{"an alias", "", alias("netsetgo next=10.10.10.3 number=1")},
 	{"an alias in the place of another", "ip link set dev brg0 alias before", alias("after")},
 	{"an odd alias", "", alias(odd)},
+	{"an alias that a shell would run", "", alias("$(touch /run/pasted)`touch /run/pasted`;touch /run/pasted")},
 	{"no alias any more", "ip link set dev brg0 alias before", alias("")},
 	{"no automatic IPv6", "ip link set dev p addrgenmode eui64", func(p place) configurer.Change {
 		return configurer.SilenceIPv6{Link: p.index("p")}
