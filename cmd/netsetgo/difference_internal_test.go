@@ -45,6 +45,7 @@ var _ = Describe("the differences", Label("unit"), func() {
 			{"what": "default route", "asked": "via 10.10.10.1", "is": "missing", "mend": "ip route add <&> 'x'"}
 		]`))
 		Expect(printed(outputJSON, mtu)).To(HaveSuffix("]\n"))
+		Expect(printed(outputJSON, netsetgo.Difference{})).To(MatchJSON(`[{"what": "", "asked": "", "is": "", "mend": ""}]`))
 	})
 
 	It("are an empty array as JSON where there are none", func() {

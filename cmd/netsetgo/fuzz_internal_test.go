@@ -9,31 +9,31 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"ociVersion":"1.0.2","id":"web","status":"created","pid":4711,"bundle":"/b"}`), "")
 	f.Add([]byte(`{"ociVersion":"1.0","id":"web","status":"stopped","pid":0}`), "down")
+	f.Add([]byte(`{"status":"stopped","pid":7}`), "")
 	f.Add([]byte(`{"id":7,"pid":"x"}`), "up")
+	f.Add([]byte(`{"status":"running","pid":7}`), "check")
 	f.Add([]byte("null"), "")
 	f.Fuzz(func(t *testing.T, text []byte, given string) {
-		if given != "up" && given != "down" {
+		if given != "up" && given != "down" && given != "check" {
 			given = ""
 		}
-		s, err := readNow(bytes.NewReader(text))
-		if err != nil {
+		c := &call{verb: given, options: &options{timeout: time.Minute}, stdin: bytes.NewReader(text)}
+		if err := c.readTarget(); err != nil {
 			expectOneLine(t, err)
 			return
 		}
-		verb, err := s.verb(given)
 		switch {
-		case err != nil:
-			expectOneLine(t, err)
-		case verb != "up" && verb != "down" || given != "" && verb != given:
-			t.Fatalf("%s with %q means %q", text, given, verb)
-		case verb == "up" && s.Pid <= 1, verb == "down" && s.ID == "", s.Pid < 0:
-			t.Fatalf("%s means %s", text, verb)
+		case c.verb != "up" && c.verb != "down" && c.verb != "check" || given != "" && c.verb != given:
+			t.Fatalf("%s with %q means %q", text, given, c.verb)
+		case c.verb != "down" && c.pid <= 1, c.pid == 0 && c.config.ID == "", c.pid < 0:
+			t.Fatalf("%s means %s of pid %d", text, c.verb, c.pid)
 		}
 	})
 }

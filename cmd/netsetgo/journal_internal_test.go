@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,6 +188,19 @@ var _ = Describe("the log", Label("unit"), func() {
 		Expect(os.Remove(target)).To(Succeed())
 		Expect(finish("", "-netns", nowhere, "-log", path).code).To(Equal(1))
 		Expect(target).NotTo(BeAnExistingFile())
+	})
+
+	It("that misses a line is told of, though later ones were written", func() {
+		c := opened("up", "-netns", "blue")
+		works := c.log.handler
+		reader, writer := io.Pipe()
+		Expect(reader.Close()).To(Succeed())
+		c.log.handler = slog.NewJSONHandler(writer, nil)
+		c.log.change(c, trace.Event{Command: "ip link add brg0", Why: "the bridge"})
+		c.log.handler = works
+		c.log.end(c, nil)
+		Expect(c.log.close()).To(And(MatchError(io.ErrClosedPipe), MatchError(HavePrefix("writing the log: "))))
+		Expect(readRecords(path)).To(ConsistOf(HaveKeyWithValue("msg", "end")))
 	})
 
 	DescribeTable("that can't be written is told, and changes nothing else", func(code int, args ...string) {
