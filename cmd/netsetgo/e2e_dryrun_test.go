@@ -14,12 +14,16 @@ import (
 
 // onTheHost and inside prepare a scene by a script. PID is the container's.
 func onTheHost(script string) func(scene) {
-	return func(s scene) { s.host.Sh(strings.ReplaceAll(script, "PID", strconv.Itoa(s.container.Pid))) }
+	return func(s scene) { s.host.Sh(strings.ReplaceAll(script, "PID", strconv.Itoa(s.container.Pid)) + looking) }
 }
 
 func inside(script string) func(scene) {
-	return func(s scene) { s.container.Sh(script) }
+	return func(s scene) { s.container.Sh(script + looking) }
 }
+
+// looking at each link settles its carrier, which the kernel otherwise does later.
+const looking = `
+	ip -oneline link | sed 's/^[0-9]*: //; s/[@:].*//' | while IFS= read -r link; do ip link show dev "$link" >/dev/null; done`
 
 func withNeighbour(s scene) { up(s.host, s.host.NewContainer()) }
 
@@ -213,7 +217,7 @@ var _ = Describe("a dry run", Label("root"), func() {
 			"-pid PID -bridgeAddress 10.1.0.1/30", 1, "all of 10.1.0.0/30 are taken"),
 		Entry("the interface is somebody else's", inside("ip link add name veth1 type bridge"), "-pid PID", 1, "isn't netsetgo's"),
 		Entry("the interface's name is lo's", inside("ip link property add dev lo altname veth1"), "-pid PID", 1, "isn't netsetgo's"),
-		Entry("there is a default route", inside("ip link add name x type bridge; ip link set dev x up; ip route add default dev x"),
+		Entry("there is a default route", inside("ip link set dev lo up; ip route add default dev lo"),
 			"-pid PID", 1, "use -defaultRoute=false"),
 		Entry("a bridge of somebody else's is down", onTheHost("ip link add name brg0 type bridge; ip address add 10.10.10.1/24 dev brg0"),
 			"-pid PID", 1, "bring it up: ip link set brg0 up"),

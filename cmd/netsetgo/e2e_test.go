@@ -211,5 +211,5 @@ func (s scene) files() string {
 // little later than it answers.
 func areAlike(one, two scene) {
 	GinkgoHelper()
-	Eventually(func() string { return testnet.Changes(one.state(), two.state()) }).WithTimeout(5 * time.Second).Should(BeEmpty())
+	Eventually(func() string { return testnet.Changes(one.state(), two.state()) }).WithTimeout(20 * time.Second).Should(BeEmpty())
 }

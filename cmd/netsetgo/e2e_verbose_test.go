@@ -91,7 +91,7 @@ var _ = Describe("-v", Label("root"), func() {
 		pasted.paste(strings.ReplaceAll(shown, pid(made), pid(pasted)))
 		Expect(testnet.Changes(before, pasted.state())).To(BeEmpty())
 	},
-		Entry("where there is a default route", inside("ip link add name x type bridge; ip link set dev x up; ip route add default dev x"),
+		Entry("where there is a default route", inside("ip link set dev lo up; ip route add default dev lo"),
 			"-pid PID", "use -defaultRoute=false"),
 		Entry("where the kernel refuses a route", inside("ip link set dev lo up"), "-netns blue -route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),
 		Entry("where the kernel refuses a route, and lo was down", nil, "-netns blue -route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),

@@ -187,7 +187,7 @@ var _ = Describe("a change and its command", Label("root"), func() {
 		made, pasted := newPlace(each.script), newPlace(each.script)
 		// The kernel settles what follows from a change, such as the state of a port, later.
 		alike := func() string { return testnet.Changes(made.state(), pasted.state()) }
-		Eventually(alike).WithTimeout(3*time.Second).Should(BeEmpty(), "or the spec shows nothing")
+		Eventually(alike).WithTimeout(20*time.Second).Should(BeEmpty(), "or the spec shows nothing")
 		before := made.state()
 
 		command := configurer.Command(each.change(pasted), pasted.name)
@@ -196,7 +196,7 @@ var _ = Describe("a change and its command", Label("root"), func() {
 		Expect(pasted.host.Run("ls", "/run/pasted").Code).NotTo(Equal(0), "%s: what is in a name was run", command)
 
 		Expect(testnet.Changes(before, made.state())).NotTo(BeEmpty(), "nothing was changed")
-		Eventually(alike).WithTimeout(3*time.Second).Should(BeEmpty(), "+ is the shell's, behind\n%s", command)
+		Eventually(alike).WithTimeout(20*time.Second).Should(BeEmpty(), "+ is the shell's, behind\n%s", command)
 	}, entries)
 
 	It("are tried here for every kind of change there is", func() {
