@@ -113,7 +113,7 @@ var _ = Describe("the table of flags", Label("unit"), func() {
 
 	It("has for a shell only values that are taken", func() {
 		for _, def := range flagTable {
-			if slices.Contains([]string{"", "file", "namespace", "bridge"}, def.complete) {
+			if slices.Contains([]string{"", completeFile, completeNamespace, completeBridge}, def.complete) {
 				continue
 			}
 			for choice := range strings.FieldsSeq(def.complete) {

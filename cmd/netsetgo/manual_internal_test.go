@@ -2,7 +2,6 @@ package main
 
 import (
 	"os/exec"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -117,17 +116,10 @@ var _ = Describe("the manual", Label("unit"), func() {
 		Entry("that has no end", "a b", "A b."), Entry("that has one", "a b.", "A b."), Entry("that is none", "", ""),
 	)
 
-	// These are everywhere but in the smallest systems; nothing is lost without them but
-	// the look of the page.
-	for _, formatter := range [][]string{
-		{"groff", "-man", "-Tascii", "-ww", "-P-cbou"},
-		{"mandoc", "-Tascii", "-Wwarning"},
-	} {
-		if _, err := exec.LookPath(formatter[0]); err != nil {
-			continue
-		}
-		It("is understood by "+formatter[0]+", and shows every flag and verb", func() {
-			end := testnet.Finish(exec.Command(formatter[0], formatter[1:]...), printedManual())
+	// Where there is no groff this spec isn't either: nothing depends on it but the page's look.
+	if _, err := exec.LookPath("groff"); err == nil {
+		It("is understood by groff, and shows every flag and verb", func() {
+			end := testnet.Finish(exec.Command("groff", "-man", "-Tascii", "-ww", "-P-cbou"), printedManual())
 			Expect(end.Stderr).To(BeEmpty())
 			Expect(end.Code).To(Equal(0))
 			lines := strings.Split(end.Stdout, "\n")
@@ -135,9 +127,7 @@ var _ = Describe("the manual", Label("unit"), func() {
 				Expect(lines).To(ContainElement(HavePrefix("       -" + strings.TrimSuffix(def.name+" "+def.value, " "))))
 			}
 			for _, verb := range verbs {
-				Expect(slices.ContainsFunc(lines, func(line string) bool {
-					return line == "       "+verb.name || strings.HasPrefix(line, "       "+verb.name+" ")
-				})).To(BeTrue(), verb.name)
+				Expect(lines).To(ContainElement(MatchRegexp(`^       ` + verb.name + `( |$)`)))
 				Expect(strings.Join(strings.Fields(end.Stdout), " ")).To(ContainSubstring(verb.example))
 			}
 		})
