@@ -69,6 +69,25 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 			"attachment of eth0: present, not missing\n"),
 	)
 
+	DescribeTable("goes by the bridge's MTU where the host has no default route, and without a bridge by the host end's", func(change func(bridge, hostEnd *device), text string) {
+		w := newWorld(1)
+		w.host().routes = nil
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		change(w.host().named("brg0"), w.host().named("veth0"))
+		found, err := w.expectCheck(netsetgo.NetworkConfig{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lines(found)).To(Equal(text))
+	},
+		Entry("the host end's is changed", func(_, hostEnd *device) { hostEnd.MTU = 1300 },
+			"MTU of veth0: 1500, not 1300\n"),
+		Entry("the bridge is gone", func(bridge, _ *device) { bridge.in.remove(bridge) },
+			"bridge brg0: present, not missing\n"),
+		Entry("the bridge is gone, and the interface's is changed", func(bridge, hostEnd *device) {
+			bridge.in.remove(bridge)
+			hostEnd.peer.MTU = 1300
+		}, "bridge brg0: present, not missing\nMTU of veth1 in the container: 1500, not 1300\n"),
+	)
+
 	It("tells how a default route goes that nobody asked for", func() {
 		w := newWorld(1)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
