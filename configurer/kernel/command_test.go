@@ -27,8 +27,7 @@ type place struct {
 	namespace *os.File // the container's
 }
 
-// Without automatic IPv6, whose addresses change by themselves for a second; and with a
-// bridge whose state is settled.
+// Without automatic IPv6, whose addresses change by themselves for a second.
 const prepared = `
 	ip link add name brg0 address 02:00:00:00:00:01 type bridge
 	ip link add name p address 02:00:00:00:00:02 type veth peer name q address 02:00:00:00:00:03
@@ -37,12 +36,18 @@ const prepared = `
 	ip link add name br.0-x address 02:00:00:00:00:04 type bridge
 	for link in brg0 p q; do ip link set dev $link up; done
 	ip address add 10.0.0.1/24 brd 10.0.0.255 dev brg0
+` + settled
+
+// settled looks at each link, at which the kernel does what it otherwise defers: a carrier
+// that came and went before leaves other routes than one that was seen.
+const settled = `
+	for link in p q brg0; do ip link show dev $link >/dev/null; done
 `
 
 func newPlace(script string) place {
 	GinkgoHelper()
 	host := testnet.NewHost()
-	host.Sh(prepared + script)
+	host.Sh(prepared + script + settled)
 	p := place{host: host, container: host.NewContainer()}
 	p.namespace = openNetwork(p.container.Pid)
 	conn, err := kernel.System{}.Connect(openNetwork(host.Pid))
