@@ -52,6 +52,9 @@ func (w *world) expectDryRun(run runOf) (done *transcript, err error) {
 
 	netset, done = traced(w.kernel())
 	err = run(netset)
+	for _, event := range *done {
+		Expect(event.Why).NotTo(BeEmpty(), event.Command)
+	}
 	if err != nil {
 		Expect(dry).To(MatchError(unindexed(err)), "tried:\n%s\ndone:\n%s", tried, done)
 	} else {

@@ -91,6 +91,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 			configurer.Step{Change: configurer.SetUp{Link: 3, Up: true}},
 		)).To(Equal([]error{nil, configurer.ErrExists, configurer.ErrNotFound, nil}))
 		Expect(conn.Link(configurer.Which{Name: "brg0"})).To(And(HaveField("MTU", 1300), HaveField("Up", true)))
+		Expect(conn.Link(configurer.Which{Index: 4, Name: "brg0"})).To(HaveField("Name", "veth0"), "the index counts")
 	})
 
 	DescribeTable("remembers what is changed of a link, also for who connects later", func(change configurer.Change, is func(*configurer.Link)) {
@@ -101,6 +102,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 			Expect(connect(nil).Link(which)).To(Equal(expected))
 		}
 		Expect(connect(nil).Ports(3)).To(Equal([]configurer.Link{expected}))
+		Expect(connect(nil).Links("bridge")).To(Equal(there[:1]))
 		Expect(there[1].Altnames).To(Equal([]string{"old"}), "what is there stays")
 	},
 		Entry("up", configurer.SetUp{Link: 4, Up: true}, func(link *configurer.Link) { link.Up = true }),
@@ -140,7 +142,11 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Expect(conn.Links("bridge")).To(Equal([]configurer.Link{there[0], made}))
 		Expect(conn.Ports(made.Index)).To(BeEmpty())
 		Expect(conn.Addresses(made.Index)).To(BeEmpty())
-		Expect(host.PortsCallCount()+host.AddressesCallCount()).To(BeZero(), "the kernel isn't asked of what isn't there")
+		asked := host.LinkCallCount()
+		_, err := conn.Link(configurer.Which{Index: made.Index - 1})
+		Expect(err).To(MatchError(configurer.ErrNotFound))
+		Expect(host.LinkCallCount()-asked+host.PortsCallCount()+host.AddressesCallCount()).To(BeZero(),
+			"the kernel isn't asked of what isn't there")
 	})
 
 	It("makes a pair, with its two ends in their places", func() {
@@ -220,5 +226,24 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Expect(container.CloseCallCount()).To(Equal(1))
 		Expect(try(connect(nil), pair("veth1"))).To(MatchError(errBroken))
 		Expect(container.CloseCallCount()).To(Equal(2))
+	})
+
+	DescribeTable("makes no pair where it can't look", func(fail func()) {
+		fail()
+		conn := connect(nil)
+		Expect(try(conn, pair("veth1"))).To(MatchError(errBroken))
+		host.LinkReturns(configurer.Link{}, configurer.ErrNotFound)
+		_, err := conn.Link(configurer.Which{Name: "veth1"})
+		Expect(err).To(MatchError(configurer.ErrNotFound))
+	},
+		Entry("for the name", func() { host.LinkReturns(configurer.Link{}, errBroken) }),
+		Entry("for the peer's name", func() { container.LinkReturns(configurer.Link{}, errBroken) }),
+		Entry("for the ports", func() { host.PortsCalls(func(int) ([]configurer.Link, error) { return nil, errBroken }) }),
+		Entry("for the namespace", func() { host.NamespaceIDReturns(0, errBroken) }),
+	)
+
+	It("adds no route where it can't look", func() {
+		container.RoutesReturns(nil, errBroken)
+		Expect(try(connect(os.Stdin), configurer.AddRoute{})).To(MatchError(errBroken))
 	})
 })
