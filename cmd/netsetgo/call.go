@@ -36,7 +36,7 @@ func (c *call) run() error {
 		return c.connect()
 	}
 	var err error
-	if c.log, err = openJournal(c.options.log); err != nil {
+	if c.log, err = openJournal(c.options.log, time.Now().Add(c.options.timeout)); err != nil {
 		return err
 	}
 	err = c.connect()
@@ -98,14 +98,16 @@ func (c *call) readTarget() error {
 	if err != nil {
 		return err
 	}
-	if c.verb, err = state.verb(c.verb); err != nil {
-		return err
-	}
-	if c.verb != "down" || !state.stopped() { // then somebody else may have the number
-		c.pid = state.Pid
-	}
 	if c.config.ID == "" {
 		c.config.ID, c.config.IDIsHint = state.ID, true
+	}
+	verb, err := state.verb(c.verb)
+	if err != nil {
+		return err
+	}
+	c.verb = verb
+	if verb != "down" || !state.stopped() { // then somebody else may have the number
+		c.pid = state.Pid
 	}
 	if c.pid == 0 && c.config.ID == "" {
 		return errors.New("disconnecting a container: its state has no id; name it by -id, -pid or -netns")
@@ -202,6 +204,9 @@ func (c *call) commandLine(verb string) string {
 	words := []string{"netsetgo", verb}
 	if !c.options.hasTarget() {
 		words = append(words, fmt.Sprintf("-pid=%d", c.pid))
+	}
+	if c.config.IDIsHint {
+		words = append(words, configurer.Quote("-id="+c.config.ID))
 	}
 	for _, argument := range c.options.arguments {
 		if argument.def.group != groupOutput && slices.Contains(argument.def.verbs, verb) {

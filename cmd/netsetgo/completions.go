@@ -27,9 +27,9 @@ func completions() string {
 		case def.complete == completeFile:
 			action = "compopt -o default; return"
 		case def.complete == completeNamespace:
-			action = "compopt -o default; names=(/run/netns/*)"
+			action = "compopt -o default; words= names=(/run/netns/*)"
 		case def.complete == completeBridge:
-			action = "names=(/sys/class/net/*/bridge); names=(${names[@]%/bridge})"
+			action = `words= names=(/sys/class/net/*/bridge); names=("${names[@]%/bridge}")`
 		case def.complete != "":
 			action = fmt.Sprintf("words='%s'", def.complete)
 		}
@@ -39,6 +39,10 @@ func completions() string {
 _netsetgo() {
 	local verb=${COMP_WORDS[1]} cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= names=() name
 	COMPREPLY=()
+	case =$prev=$cur in # bash makes a word of each =
+	==*) prev=${COMP_WORDS[COMP_CWORD-2]} ;;
+	*=) cur= ;;
+	esac
 	case $verb in
 	` + strings.Join(verbNames(), "|") + `) ;;
 	*) verb=up ;;

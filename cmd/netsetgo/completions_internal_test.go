@@ -92,6 +92,9 @@ var _ = Describe("the completions", Label("unit"), func() {
 		Entry("no flag of another verb", []string{}, "down", "-bridge"),
 		Entry("the forms of the result", []string{"text", "json"}, "-output", ""),
 		Entry("a form of the result that has begun", []string{"json"}, "list", "-output", "j"),
+		Entry("a form of the result behind a sign", []string{"text", "json"}, "-output", "=", ""),
+		Entry("a form of the result right at a sign", []string{"text", "json"}, "-output", "="),
+		Entry("a form of the result begun behind a sign", []string{"json"}, "list", "-output", "=", "j"),
 		Entry("a file, as bash does", []string{"compopt -o default"}, "up", "-log", "/t"),
 		Entry("no number", []string{}, "-pid", ""),
 		Entry("no text", []string{}, "check", "-containerAddress", "-"),
@@ -144,6 +147,10 @@ var _ = Describe("the completions of names", Label("root"), func() {
 	},
 		Entry("nor their folder", "true"), Entry("but their folder", "mkdir /run/netns"),
 	)
+
+	It("are none where there is no bridge", func() {
+		Expect(completed(scriptFile(), below("ip link add toad type veth peer name frog"), "-bridgeName", "")).To(BeEmpty())
+	})
 
 	It("are those of bridges", func() {
 		names := "ip link add tower type bridge; ip link add tomb type bridge; ip link add toad type veth peer name frog"

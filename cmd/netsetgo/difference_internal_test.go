@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os/exec"
 	"strings"
+	"unicode"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -48,6 +50,17 @@ var _ = Describe("the differences", Label("unit"), func() {
 		Expect(printed(outputJSON, netsetgo.Difference{})).To(MatchJSON(`[{"what": "", "asked": "", "is": "", "mend": ""}]`))
 	})
 
+	It("leave a terminal unharmed as JSON, and lose nothing", func() {
+		odd := "a\n\x1b[2J\u009bm\u202e\U000e0001ä𝄞"
+		text := printed(outputJSON, netsetgo.Difference{What: odd})
+		for _, r := range strings.TrimSuffix(strings.ReplaceAll(text, "\n", " "), " ") {
+			Expect(unicode.IsGraphic(r)).To(BeTrue(), "%q in %s", r, text)
+		}
+		var read []difference
+		Expect(json.Unmarshal([]byte(text), &read)).To(Succeed())
+		Expect(read).To(Equal([]difference{{What: odd}}))
+	})
+
 	It("are an empty array as JSON where there are none", func() {
 		Expect(printed(outputJSON)).To(Equal("[]\n"))
 	})
@@ -78,6 +91,13 @@ var _ = Describe("the command line that connects anew", Label("unit"), func() {
 		Entry("but none of what is printed", 7, "netsetgo down -pid=7", "netsetgo up -pid=7 -defaultRoute=true",
 			"-pid=7", "-defaultRoute", "-v", "-output=json", "-log=/tmp/log", "-timeout=3s"),
 	)
+
+	It("has the id that came with the state, by which down finds the container later", func() {
+		c := &call{verb: "check", options: parsed("-mtu", "1400"), stdin: strings.NewReader(`{"id":"it's","pid":4711,"status":"running"}`)}
+		Expect(c.readTarget()).To(Succeed())
+		Expect(c.commandLine("up")).To(Equal(`netsetgo up -pid=4711 '-id=it'\''s' -mtu=1400`))
+		Expect(c.commandLine("down")).To(Equal(`netsetgo down -pid=4711 '-id=it'\''s'`))
+	})
 
 	DescribeTable("is taken by a shell as it was given", func(args ...string) {
 		c := &call{verb: "check", options: parsed(args...)}

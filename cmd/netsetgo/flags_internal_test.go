@@ -219,6 +219,8 @@ var _ = Describe("what isn't known", Label("unit"), func() {
 		Entry("a flag behind others with values", "-bridgeName", "-pid=7", "-route", "192.168.0.0/16", "-brigdename", "y"),
 		Entry("a flag behind a value that looks like one", "-timeout", "-id", "-web", "-timout", "1s"),
 		Entry("a flag before others", "-timeout", "-timout", "1s", "-pid", "7"),
+		Entry("a short flag with two letters swapped", "-mtu", "-mut", "1400"),
+		Entry("a verb as other tools have it", "netsetgo version", "--version"),
 		Entry("a flag of another verb", "-output", "list", "-outptu", "json"),
 	)
 
@@ -229,7 +231,9 @@ var _ = Describe("what isn't known", Label("unit"), func() {
 		Expect(end.stderr).To(Equal("netsetgo: " + text + "; see netsetgo -h\n"))
 	},
 		Entry("a verb", `unknown verb "disconnect": use one of up, down, check, list, version, completions, man`, "disconnect", "-pid", "7"),
+		Entry("a short verb", `unknown verb "ls": use one of up, down, check, list, version, completions, man`, "ls"),
 		Entry("a flag", `unknown flag "-verbose" of up`, "-verbose"),
+		Entry("a short flag", `unknown flag "-x" of up`, "-x"),
 		Entry("a flag behind others with values", `unknown flag "-nope" of up`, "-pid", "7", "-nope"),
 		Entry("a flag with a value", `unknown flag "--hostname=-pid" of down`, "down", "-pid=7", "--hostname=-pid"),
 		Entry("a flag of a verb that takes none", `unknown flag "-timeout" of version`, "version", "-timeout", "1s"),
@@ -255,12 +259,16 @@ var _ = Describe("what isn't known", Label("unit"), func() {
 		Entry("a choice", `invalid boolean value "maybe" for -defaultRoute: use true or false`, "-defaultRoute=maybe"),
 		Entry("a switch", `invalid boolean value "maybe" for -v: use true or false`, "check", "-v=maybe"),
 		Entry("another switch", `invalid boolean value "" for -dryRun: use true or false`, "-dryRun="),
-		Entry("a route", `invalid value "x" for flag -route: the destination isn't a network, such as 192.168.0.0/16`, "-pid=7", "-route", "x", "-brigdename", "y"),
+		Entry("a route", `invalid value "x" for flag -route: the destination isn't a network, such as 192.168.0.0/16`, "-pid=7", "-route", "x"),
 		Entry("a route's gateway", `invalid value "10.0.0.0/8,via=x" for flag -route: "via=x" isn't right: use via=ADDRESS and metric=NUMBER`, "-route=10.0.0.0/8,via=x"),
 		Entry("a route's rest", `invalid value "10.0.0.0/8,dev=x" for flag -route: "dev=x" isn't known: use via=ADDRESS and metric=NUMBER`, "-route", "10.0.0.0/8,dev=x"),
 		Entry("a value that isn't there", `flag needs an argument: -mac`, "-pid", "7", "-mac"),
 		Entry("a form of result", `-output "yaml": use text or json`, "list", "-output", "yaml"),
 		Entry("a form of result that a dry run hasn't", "-dryRun prints commands, and has no result for -output json: use one of them", "-dryRun", "-output", "json"),
+		Entry("a number that looks like a flag", `invalid value "-nope" for flag -pid: use a number`, "-pid", "-nope"),
+		Entry("a time that looks like a flag", `invalid value "-1" for flag -timeout: use a time, such as 10s`, "-timeout", "-1"),
+		Entry("a flag with nothing but too many dashes", "bad flag syntax: ---x", "---x"),
+		Entry("a flag without a name", "bad flag syntax: -=7", "list", "-=7"),
 		Entry("a flag with too many dashes", "bad flag syntax: ---pid", "-v", "---pid", "7"),
 	)
 })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -253,4 +254,13 @@ var _ = Describe("the help", Label("unit"), func() {
 		Entry(nil, "down", "-pid", "7", "-h"), Entry(nil, "check", "-h", "-nope"),
 		Entry(nil, "list", "-output", "yaml", "--help"), Entry(nil, "man", "-help"), Entry(nil, "version", "--h", "x"),
 	)
+
+	It("that can't be printed is a failure", func() {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(full.Close)
+		var stderr strings.Builder
+		Expect(run([]string{"-h"}, strings.NewReader(""), full, &stderr)).To(Equal(1))
+		Expect(stderr.String()).To(HavePrefix("netsetgo: printing help: "))
+	})
 })

@@ -22,13 +22,14 @@ type journal struct {
 }
 
 // openJournal doesn't follow a link, which somebody else may have put there, nor
-// wait for the reader of a pipe.
-func openJournal(path string) (*journal, error) {
+// wait for the reader of a pipe; one that is full is waited for until the deadline.
+func openJournal(path string, deadline time.Time) (*journal, error) {
 	const how = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK
 	file, err := os.OpenFile(path, how, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w; -log takes a file that is there or can be made, and no symbolic link", err)
 	}
+	_ = file.SetWriteDeadline(deadline) // which a file hasn't got, and doesn't need
 	return &journal{file: file, handler: slog.NewJSONHandler(file, nil)}, nil
 }
 
@@ -36,7 +37,7 @@ func openJournal(path string) (*journal, error) {
 func (j *journal) change(c *call, event trace.Event) {
 	attrs := []slog.Attr{slog.String("command", event.Command), slog.String("why", event.Why)}
 	if event.Err != nil {
-		attrs = append(attrs, slog.Any("refused", event.Err))
+		attrs = append(attrs, slog.String("refused", errorLine(event.Err)))
 	}
 	j.write(c, slog.LevelInfo, "change", attrs)
 }
@@ -48,7 +49,7 @@ func (j *journal) end(c *call, err error) {
 	case errors.Is(err, errDifferent):
 		attrs = []slog.Attr{slog.String("outcome", "different")}
 	case err != nil:
-		level, attrs = slog.LevelError, []slog.Attr{slog.String("outcome", "failed"), slog.Any("error", err)}
+		level, attrs = slog.LevelError, []slog.Attr{slog.String("outcome", "failed"), slog.String("error", errorLine(err))}
 	}
 	if c.options.dryRun {
 		attrs = append(attrs, slog.Bool("dryRun", true))
@@ -62,7 +63,7 @@ func (j *journal) write(c *call, level slog.Level, message string, attrs []slog.
 		target = fmt.Sprintf("/proc/%d/ns/net", c.pid)
 	}
 	record := slog.NewRecord(time.Now(), level, message, 0)
-	for _, attr := range []slog.Attr{slog.String("verb", c.verb), slog.String("container", c.config.ID), slog.String("target", target)} {
+	for _, attr := range []slog.Attr{slog.String("verb", c.verb), slog.String("container", oneLine(c.config.ID)), slog.String("target", oneLine(target))} {
 		if attr.Value.String() != "" {
 			record.AddAttrs(attr)
 		}

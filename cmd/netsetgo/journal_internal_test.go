@@ -55,7 +55,7 @@ var _ = Describe("the log", Label("unit"), func() {
 	opened := func(verb string, args ...string) *call {
 		GinkgoHelper()
 		c := &call{verb: verb, options: parsed(args...), stdout: GinkgoWriter, stderr: GinkgoWriter}
-		c.config, c.log = must(c.options.config()), must(openJournal(path))
+		c.config, c.log = must(c.options.config()), must(openJournal(path, time.Now().Add(time.Minute)))
 		return c
 	}
 
@@ -66,7 +66,7 @@ var _ = Describe("the log", Label("unit"), func() {
 		Expect(c.log.close()).To(Succeed())
 		Expect(readRecords(path)).To(Equal([]record{
 			{"level": "INFO", "msg": "change", "verb": "up", "container": "web", "target": "blue", "command": "ip link add brg0", "why": "the bridge"},
-			{"level": "INFO", "msg": "change", "verb": "up", "container": "web", "target": "blue", "command": "ip link add $'a\\nb'", "why": "a name\nwith two lines", "refused": "file\nexists"},
+			{"level": "INFO", "msg": "change", "verb": "up", "container": "web", "target": "blue", "command": "ip link add $'a\\nb'", "why": "a name\nwith two lines", "refused": "file; exists"},
 		}))
 	})
 
@@ -80,7 +80,7 @@ var _ = Describe("the log", Label("unit"), func() {
 	},
 		Entry("well", nil, record{"level": "INFO", "outcome": "done"}),
 		Entry("with differences", errDifferent, record{"level": "INFO", "outcome": "different"}),
-		Entry("badly", errors.New("making a bridge:\n\"no\""), record{"level": "ERROR", "outcome": "failed", "error": "making a bridge:\n\"no\""}),
+		Entry("badly", errors.New("making a bridge:\n\"no\""), record{"level": "ERROR", "outcome": "failed", "error": "making a bridge:; \"no\""}),
 		Entry("well, and dry", nil, record{"level": "INFO", "outcome": "done", "dryRun": true}, "-dryRun"),
 		Entry("badly, and dry", errors.New("no"), record{"level": "ERROR", "outcome": "failed", "error": "no", "dryRun": true}, "-dryRun"),
 	)
@@ -146,6 +146,8 @@ var _ = Describe("the log", Label("unit"), func() {
 		Entry("of no state", 1, "", record{}),
 		Entry("of an unusable state", 1, "{\n", record{}),
 		Entry("of an unusable state for down", 1, "web", record{"verb": "down"}, "down"),
+		Entry("of a state without anything for down", 1, "null", record{"verb": "down"}, "down"),
+		Entry("of a state inside the container", 1, `{"id":"web","pid":1,"status":"created"}`, record{"container": "web"}),
 		Entry("of an id that can't be one", 2, `{"id":"a/b","pid":`+nobody+`,"status":"created"}`, record{"verb": "up", "target": "/proc/" + nobody + "/ns/net", "container": "a/b"}),
 		Entry("of flags that can't be", 2, "", record{"verb": "up", "target": nowhere}, "up", "-netns", nowhere, "-mtu", "67"),
 	)
@@ -178,6 +180,26 @@ var _ = Describe("the log", Label("unit"), func() {
 		Entry("a pipe that nobody reads", "no such device or address", func() { Expect(unix.Mkfifo(path, 0o600)).To(Succeed()) }),
 		Entry("a link to nothing", "symbolic links", func() { Expect(os.Symlink(path+"-target", path)).To(Succeed()) }),
 	)
+
+	It("isn't waited for beyond -timeout, be it a pipe that nobody empties", func() {
+		Expect(unix.Mkfifo(path, 0o600)).To(Succeed())
+		reader := must(os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0))
+		DeferCleanup(reader.Close)
+		filler := must(unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK, 0))
+		DeferCleanup(unix.Close, filler)
+		for {
+			if _, err := unix.Write(filler, make([]byte, 512)); err != nil {
+				Expect(err).To(MatchError(unix.EAGAIN))
+				break
+			}
+		}
+		done := make(chan finished, 1)
+		go func() { done <- finish("", "-netns", nowhere, "-log", path, "-timeout", "50ms") }()
+		var end finished
+		Eventually(done).WithTimeout(time.Minute).Should(Receive(&end))
+		Expect(end.code).To(Equal(1))
+		Expect(end.stderr).To(HavePrefix("netsetgo: writing the log: "))
+	})
 
 	It("isn't written through a link", func() {
 		target := path + "-target"
@@ -223,7 +245,7 @@ var _ = Describe("a change", Label("unit"), func() {
 	DescribeTable("is shown where that is asked for", func(stderr, plan string, logged int, args ...string) {
 		var out, errs bytes.Buffer
 		path := filepath.Join(GinkgoT().TempDir(), "log")
-		c := &call{verb: "up", options: parsed(args...), stdout: &out, stderr: &errs, config: netsetgo.NetworkConfig{}, log: must(openJournal(path))}
+		c := &call{verb: "up", options: parsed(args...), stdout: &out, stderr: &errs, config: netsetgo.NetworkConfig{}, log: must(openJournal(path, time.Now().Add(time.Minute)))}
 		c.show(made)
 		c.show(refused)
 		Expect(c.log.close()).To(Succeed())

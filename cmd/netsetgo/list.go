@@ -37,13 +37,17 @@ func list(output string, stdout io.Writer) error {
 	if output == outputText {
 		return printText(stdout, table(attachments))
 	}
+	return printJSON(stdout, objects(attachments))
+}
+
+func objects(attachments []netsetgo.Listed) []listed {
 	all := []listed{}
 	for _, a := range attachments {
 		all = append(all, listed{
 			a.Container, a.Interface, a.Addresses, a.MAC.String(), a.Bridge, a.HostEnd, string(a.State), a.Received, a.Sent,
 		})
 	}
-	return printJSON(stdout, all)
+	return all
 }
 
 // table has a line for each attachment, below one of titles.

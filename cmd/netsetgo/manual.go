@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -14,8 +13,11 @@ func manual() string {
 	line(`.SH NAME`)
 	line(`netsetgo \- give a container's network namespace a working network`)
 	line(`.SH SYNOPSIS`)
-	for _, verb := range verbs {
-		line(".B netsetgo\n%s\n.br", roff(verb.usage))
+	for i, verb := range verbs {
+		if i > 0 {
+			line(".br")
+		}
+		line(".B netsetgo\n%s", roff(verb.usage))
 	}
 	line(`.SH DESCRIPTION`)
 	line("%s", roff(manualAbout))
@@ -28,7 +30,7 @@ func manual() string {
 	}
 	line(`.SH FLAGS`)
 	for _, group := range groups {
-		line(".SS %s", sentence(group))
+		line(".SS %s", title(group))
 		for _, def := range flagTable {
 			if def.group != group {
 				continue
@@ -59,17 +61,14 @@ the other in the container, leases an address, and adds a default route. It
 runs once and exits; what has to be remembered is in the names of the links.
 `
 
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + map[bool]string{true: "."}[!slices.Contains([]byte(".)"), text[len(text)-1])]
-}
+func sentence(text string) string { return title(text) + "." }
+
+func title(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // roff keeps a text from being taken for requests: a hyphen is one, and no line
 // begins with a dot or a quote.
 func roff(text string) string {
-	text = strings.NewReplacer(`\`, `\e`, `-`, `\-`).Replace(strings.TrimSpace(text))
+	text = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `"`, `\(dq`).Replace(strings.TrimSpace(text))
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/netsetgo/netsetgo"
 )
@@ -61,11 +64,22 @@ func resultOf(i netsetgo.Interface, sandbox string) resultInterface {
 	return resultInterface{i.Name, i.MAC.String(), i.MTU, sandbox}
 }
 
-// printJSON prints a result whole, or says why it couldn't.
+// printJSON prints a result whole, or says why it couldn't. Texts in it may come from
+// containers: no terminal is harmed by it.
 func printJSON(stdout io.Writer, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)
 	}
-	return printText(stdout, string(text)+"\n")
+	var safe strings.Builder
+	for _, r := range string(text) {
+		if r > '~' && !unicode.IsGraphic(r) { // which encoding/json leaves as they are
+			for _, unit := range utf16.Encode([]rune{r}) {
+				_, _ = fmt.Fprintf(&safe, `\u%04x`, unit)
+			}
+			continue
+		}
+		safe.WriteRune(r)
+	}
+	return printText(stdout, safe.String()+"\n")
 }

@@ -44,7 +44,7 @@ type flagDef struct {
 	fallback string // the default, as help has it; "" where there is none
 	about    string
 	// complete is what a shell completes the value with: all values there are, or one of
-	// the words below; "" for nothing.
+	// the words above; "" for nothing.
 	complete string
 	// into is where the value goes: its type says how it is read.
 	into func(*options) any
@@ -94,12 +94,18 @@ func parse(verb verb, args []string, stdout io.Writer) (*options, error) {
 			o.define(flags, def)
 		}
 	}
+	if flag := unknownFlag(args, flags); flag != "" {
+		return nil, explain(flag, verb, flags)
+	}
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return nil, errors.Join(verb.help(stdout), err)
+		if err := verb.help(stdout); err != nil {
+			return nil, err
+		}
+		return nil, flag.ErrHelp
 	case err != nil:
-		return nil, explain(err, verb, args[:len(args)-flags.NArg()], flags)
+		return nil, fmt.Errorf("%w; %w", err, errUsage)
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash, as in -defaultRoute=false; %w", flags.Arg(0), errUsage)
 	}
@@ -182,27 +188,58 @@ func parseRoute(text string) (netsetgo.Route, error) {
 	return route, nil
 }
 
-// explain says what the flag package found wrong: with a flag that isn't known, the
-// nearest one that is. The last of the arguments that it took is the one.
-func explain(err error, verb verb, taken []string, flags *flag.FlagSet) error {
-	last := taken[len(taken)-1]
-	name, _, _ := strings.Cut(strings.TrimLeft(last, "-"), "=")
-	if !strings.HasPrefix(last, "-") || flags.Lookup(name) != nil {
-		return fmt.Errorf("%w; %w", err, errUsage)
+// unknownFlag is the first flag that isn't known, as it was written, or "". It reads
+// the arguments as package flag does, which doesn't tell.
+func unknownFlag(args []string, flags *flag.FlagSet) string {
+	for len(args) > 0 {
+		arg := args[0]
+		dashed, isFlag := strings.CutPrefix(arg, "-")
+		name, _, hasValue := strings.Cut(strings.TrimPrefix(dashed, "-"), "=")
+		if !isFlag || name == "" || name == "h" || name == "help" || name[0] == '-' {
+			return ""
+		}
+		known := flags.Lookup(name)
+		if known == nil {
+			return arg
+		}
+		args = args[1:]
+		if _, isSwitch := known.Value.(interface{ IsBoolFlag() bool }); !isSwitch && !hasValue && len(args) > 0 {
+			args = args[1:]
+		}
 	}
+	return ""
+}
+
+// explain names what is nearest to an unknown flag.
+func explain(arg string, verb verb, flags *flag.FlagSet) error {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	var names []string
 	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
-	if near := nearest(name, names); near != "" {
-		return fmt.Errorf("unknown flag %q of %s: did you mean -%s? %w", last, verb.name, near, errUsage)
+	hint := ";"
+	if _, isVerb := findVerb(name); isVerb {
+		hint = ": did you mean netsetgo " + name + "?"
+	} else if near := nearest(name, names); near != "" {
+		hint = ": did you mean -" + near + "?"
 	}
-	return fmt.Errorf("unknown flag %q of %s; %w", last, verb.name, errUsage)
+	return fmt.Errorf("unknown flag %q of %s%s %w", arg, verb.name, hint, errUsage)
+}
+
+// typos counts those that make one word of another; two letters swapped are one.
+func typos(word, candidate string) int {
+	least := levenshtein.ComputeDistance(word, candidate)
+	for i := 1; i < len(word); i++ {
+		swapped := word[:i-1] + word[i:i+1] + word[i-1:i] + word[i+1:]
+		least = min(least, 1+levenshtein.ComputeDistance(swapped, candidate))
+	}
+	return least
 }
 
 // nearest is the known word that was probably meant, or "".
 func nearest(word string, known []string) string {
-	best, least := "", max(2, len(word)/3)+1
+	best, least := "", max(1, len(word)/3)+1
 	for _, candidate := range known {
-		if distance := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(candidate)); distance < least {
+		distance := typos(strings.ToLower(word), strings.ToLower(candidate))
+		if distance < min(least, len(word)) {
 			best, least = candidate, distance
 		}
 	}
