@@ -82,19 +82,19 @@ var _ = Describe("pinning a process's namespace", Label("root"), func() {
 	},
 		Entry("0", func() int { return 0 }, "a pid is a number above 0", false),
 		Entry("negative", func() int { return -7 }, "a pid is a number above 0", false),
-		Entry("larger than any", func() int { return 4<<20 - 1 }, "there is no such process, or it has ended", true),
+		Entry("larger than any", func() int { return 4<<20 - 1 }, "there is no such process, or it has ended; name one that runs in the container", true),
 		Entry("gone", func() int {
 			cmd := exec.Command("true")
 			Expect(cmd.Run()).To(Succeed())
 			return cmd.Process.Pid
-		}, "there is no such process, or it has ended", true),
+		}, "there is no such process, or it has ended; name one that runs in the container", true),
 		Entry("a zombie", func() int {
 			cmd := started("true")
 			Eventually(func() ([]byte, error) {
 				return os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
 			}).Should(ContainSubstring(") Z "))
 			return cmd.Process.Pid
-		}, "there is no such process, or it has ended", true),
+		}, "there is no such process, or it has ended; name one that runs in the container", true),
 		Entry("a thread", func() int {
 			ids, done := make(chan int), make(chan struct{})
 			DeferCleanup(func() { close(done) })
@@ -105,7 +105,7 @@ var _ = Describe("pinning a process's namespace", Label("root"), func() {
 				<-done
 			}()
 			return <-ids
-		}, "this is the number of a thread, not of a process", false),
+		}, "this is the number of a thread; name its process, which is Tgid in /proc/PID/status", false),
 	)
 })
 
