@@ -82,7 +82,7 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 			return Link{}, err
 		}
 	}
-	steps := []step{{change: SilenceIPv6{bridge.Index}, why: "no IPv6 addresses that nobody asked for"}}
+	steps := silence(bridge.Index, bridge.MTU)
 	if mtu != 0 && mtu != bridge.MTU {
 		steps = append(steps, step{SetMTU{bridge.Index, mtu}, "what its ports will have", r.unlessUsed(bridge.Name, func(now Link) []Change {
 			return []Change{SetMTU{now.Index, bridge.MTU}}

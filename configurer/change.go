@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+
+	"github.com/netsetgo/netsetgo"
 )
 
 // Change is one thing that the kernel does whole or not at all. They are data, so
@@ -132,17 +134,19 @@ func (c AddAddress) doing() string {
 func (c DeleteAddress) doing() string {
 	return fmt.Sprintf("deleting address %s of link %d", c.Address, c.Link)
 }
-func (c AddRoute) doing() string    { return "adding route " + c.Route.String() }
-func (c DeleteRoute) doing() string { return "deleting route " + c.Route.String() }
+func (c AddRoute) doing() string    { return "adding route " + describeRoute(c.Route.Route) }
+func (c DeleteRoute) doing() string { return "deleting route " + describeRoute(c.Route.Route) }
 
 // String is the route as ip(8) has it.
-func (r Route) String() string {
-	text := r.Destination.String()
-	if r.Gateway.IsValid() {
-		text += " via " + r.Gateway.String()
+func (r Route) String() string { return fmt.Sprintf("%s on link %d", describeRoute(r.Route), r.Link) }
+
+func describeRoute(route netsetgo.Route) string {
+	text := route.Destination.String()
+	if route.Gateway.IsValid() {
+		text += " via " + route.Gateway.String()
 	}
-	if r.Metric != 0 {
-		text += fmt.Sprintf(" metric %d", r.Metric)
+	if route.Metric != 0 {
+		text += fmt.Sprintf(" metric %d", route.Metric)
 	}
-	return fmt.Sprintf("%s on link %d", text, r.Link)
+	return text
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/netsetgo/netsetgo"
@@ -159,7 +158,8 @@ func state(link Link) string {
 func (c *comparison) compareLease() error {
 	host, owner := c.hostEnd, lease.ReadOwner(c.hostEnd.Altnames)
 	c.differs("group of "+host.Name, lease.Group, host.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(host.Name), lease.Group))
-	if prefix := c.config.VethNamePrefix; !strings.HasPrefix(host.Name, prefix) {
+	prefix := c.config.VethNamePrefix
+	if number, ok := strings.CutPrefix(host.Name, prefix); !ok || strings.Trim(number, "0123456789") != "" {
 		c.differs("name of the host end", prefix+" and a number", host.Name, anew)
 	}
 	if c.address = cmp.Or(c.config.ContainerAddr(), owner.Address); !c.address.IsValid() {
@@ -217,8 +217,11 @@ func (c *comparison) compareLoopback() error {
 		return err
 	}
 	c.differs("state of lo in the container", "up", state(lo), c.inside(SetUp{loopback, true}))
+	if !lo.Up {
+		return nil // what brings it up gives it its address (inetdev_event, net/ipv4/devinet.c)
+	}
 	addresses, err := c.container.Addresses(loopback)
-	const asked = "127.0.0.1/8" // which the kernel gives it (inetdev_event, net/ipv4/devinet.c)
+	const asked = "127.0.0.1/8"
 	if err == nil && !slices.Contains(addresses, netip.MustParsePrefix(asked)) {
 		c.differs("address of lo in the container", asked, list(addresses), InNamespace(c.namespace, "ip address add "+asked+" dev lo"))
 	}
@@ -234,21 +237,13 @@ func (c *comparison) compareRoutes() error {
 	for _, each := range asked {
 		route := Route{Route: each, Link: c.peer.Index}
 		if !slices.Contains(routes, route) {
-			c.differs("route "+describeRoute(each), present, missing, c.inside(AddRoute{route}))
+			c.differs("route "+describeRoute(each)+" of the container", present, missing, c.inside(AddRoute{route}))
 		}
 	}
 	for _, route := range routes {
 		if c.config.DefaultRoute == netsetgo.No && route.Link == c.peer.Index && route.Destination.Bits() == 0 && !slices.Contains(asked, route.Route) {
-			c.differs("route "+describeRoute(route.Route), "none", present, c.inside(DeleteRoute{route}))
+			c.differs("route "+describeRoute(route.Route)+" of the container", "none", present, c.inside(DeleteRoute{route}))
 		}
 	}
 	return nil
-}
-
-func describeRoute(route netsetgo.Route) string {
-	text := route.Destination.String() + " via " + route.Gateway.String()
-	if route.Metric != 0 {
-		text += " metric " + strconv.Itoa(route.Metric)
-	}
-	return text + " of the container"
 }

@@ -20,13 +20,13 @@ type Names func(index int) string
 func Command(change Change, names Names) string { return change.command(names) }
 
 func (c AddBridge) command(Names) string {
-	return fmt.Sprintf("ip link add %s address %s group %d type bridge", Quote(c.Name), c.MAC, c.Group)
+	return fmt.Sprintf("ip link add name %s address %s group %d type bridge", Quote(c.Name), c.MAC, c.Group)
 }
 
 // Both ends are made in their places by one line of ip too.
 func (c AddPair) command(names Names) string {
 	const queues = "numtxqueues 1 numrxqueues 1"
-	return fmt.Sprintf("ip link add %s up address %s mtu %d master %s group %d %s type veth peer name %s address %s mtu %d %s netns %s",
+	return fmt.Sprintf("ip link add name %s up address %s mtu %d master %s group %d %s type veth peer name %s address %s mtu %d %s netns %s",
 		Quote(c.Name), c.MAC, c.MTU, Quote(names(c.Master)), c.Group, queues,
 		Quote(c.Peer), c.PeerMAC, c.MTU, queues, Quote(cmp.Or(namedNamespace(c.PeerNamespace), c.PeerNamespace.Name())))
 }
@@ -114,8 +114,8 @@ func InNamespace(namespace *os.File, command string) string {
 	return "nsenter --net=" + Quote(namespace.Name()) + " " + command
 }
 
-// Quote is a text as one word for a shell, printable whatever is in it: names may
-// come from containers. The form $'...' is POSIX.1-2024's, section 2.2.4.
+// Quote is a text as one word for any POSIX shell, printable whatever is in it: names
+// may come from containers. A line's end at the text's own end is lost.
 func Quote(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)
@@ -123,18 +123,16 @@ func Quote(text string) string {
 	odd := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) }
 	switch {
 	case strings.ContainsFunc(text, odd):
+		// By numbers, whatever isn't plain; '%' means something to printf.
 		var escaped strings.Builder
 		for _, b := range []byte(text) {
-			switch {
-			case b == '\'' || b == '\\':
-				escaped.WriteString("\\" + string(rune(b)))
-			case b < ' ' || b > '~':
-				fmt.Fprintf(&escaped, `\%03o`, b)
-			default:
+			if plain(rune(b)) && b != '%' {
 				escaped.WriteByte(b)
+			} else {
+				fmt.Fprintf(&escaped, `\%03o`, b)
 			}
 		}
-		return "$'" + escaped.String() + "'"
+		return `"$(printf '` + escaped.String() + `')"`
 	case text == "" || strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }):
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 	}

@@ -49,16 +49,16 @@ var commandLines = []struct {
 }{
 	{
 		configurer.AddBridge{Name: "brg0", MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 1}, Group: lease.Group, Index: new(int)},
-		"ip link add brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge",
+		"ip link add name brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge",
 	},
 	{
 		pairInto("/run/netns/blue"),
-		"ip link add veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
+		"ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
 			"type veth peer name eth0 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns blue",
 	},
 	{
 		pairInto("/proc/42/ns/net"),
-		"ip link add veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
+		"ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
 			"type veth peer name eth0 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /proc/42/ns/net",
 	},
 	{configurer.DeleteLink{Link: 4}, "ip link delete dev veth0"},
@@ -171,17 +171,18 @@ var oddTexts = []struct{ what, text, word string }{
 	{"a home", "~root", "'~root'"},
 	{"a pattern", "*", "'*'"},
 	{"another alphabet", "schön", "'schön'"},
-	{"a line's end", "a\nb", `$'a\012b'`},
-	{"a tab", "a\tb", `$'a\011b'`},
-	{"an escape sequence", "\x1b[31mred", `$'\033[31mred'`},
-	{"a deletion", "a\x7f", `$'a\177'`},
-	{"a control character beside digits", "\x017", `$'\0017'`},
-	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", `$'\007\'\\"$(reboot)` + "`'"},
-	{"a control character of the upper half", "\u009b31m", `$'\302\23331m'`},
-	{"what turns a line round", "a\u202eb", `$'a\342\200\256b'`},
-	{"what isn't text", "a\xffb", `$'a\377b'`},
-	{"the sign for what isn't text", "a\ufffdb", `$'a\357\277\275b'`},
-	{"a letter of another alphabet beside a control character", "ö\r", `$'\303\266\015'`},
+	{"a line's end", "a\nb", `"$(printf 'a\012b')"`},
+	{"a tab", "a\tb", `"$(printf 'a\011b')"`},
+	{"an escape sequence", "\x1b[31mred", `"$(printf '\033\13331mred')"`},
+	{"a deletion", "a\x7f", `"$(printf 'a\177')"`},
+	{"a control character beside digits", "\x017", `"$(printf '\0017')"`},
+	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", `"$(printf '\007\047\134\042\044\050reboot\051\140')"`},
+	{"a control character of the upper half", "\u009b31m", `"$(printf '\302\23331m')"`},
+	{"a percent sign beside a control character", "\x1b%s", `"$(printf '\033\045s')"`},
+	{"what turns a line round", "a\u202eb", `"$(printf 'a\342\200\256b')"`},
+	{"what isn't text", "a\xffb", `"$(printf 'a\377b')"`},
+	{"the sign for what isn't text", "a\ufffdb", `"$(printf 'a\357\277\275b')"`},
+	{"a letter of another alphabet beside a control character", "ö\r", `"$(printf '\303\266\015')"`},
 }
 
 var _ = Describe("quoting for a shell", Label("unit"), func() {
@@ -203,11 +204,11 @@ var _ = Describe("quoting for a shell", Label("unit"), func() {
 			all = append(all, byte(b)+1) // a name holds no NUL
 		}
 		for _, text := range append(slices.Clone(texts), string(all)) {
-			said, err := exec.Command("bash", "-c", "printf %s "+configurer.Quote(text)).Output()
+			said, err := exec.Command("sh", "-c", "printf %s "+configurer.Quote(text)).Output()
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(said)).To(Equal(text))
 		}
-		said, err := exec.Command("bash", "-c", command).Output()
+		said, err := exec.Command("sh", "-c", command).Output()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(strings.Split(strings.TrimSuffix(string(said), "\x00"), "\x00")).To(Equal(texts), "many on one line")
 	})

@@ -108,7 +108,7 @@ func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
 		}
 		steps = append(steps, step{SetUp{loopback, true}, "a container expects its own 127.0.0.1", r.undoLoopback(before)})
 	}
-	steps = append(steps, step{change: SilenceIPv6{peer.Index}, why: "no IPv6 addresses that nobody asked for"})
+	steps = append(steps, silence(peer.Index, peer.MTU)...)
 	mac := r.config.MAC
 	if mac == nil {
 		mac = lease.ContainerMAC(addr)

@@ -21,6 +21,8 @@ var (
 	_ netsetgo.Transactor = (*Host)(nil)
 	_ netsetgo.Remover    = (*Host)(nil)
 	_ netsetgo.Inspector  = (*Host)(nil)
+	_ netsetgo.Lister     = (*Host)(nil)
+	_ netsetgo.Checker    = (*Host)(nil)
 )
 
 // NewHostConfigurer returns the host's side.

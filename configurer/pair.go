@@ -60,7 +60,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		switch {
 		case err == nil:
 			note.Number = (number + 1) % (lease.MaxNumber + 1)
-			return *change.Index, r.do(r.host, step{change: SilenceIPv6{*change.Index}, why: "no IPv6 addresses that nobody asked for"})
+			return *change.Index, r.do(r.host, silence(*change.Index, mtu)...)
 		case errors.Is(err, ErrFull):
 			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
 		case !errors.Is(err, ErrExists):
@@ -72,6 +72,16 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
 	return 0, fmt.Errorf("creating a host end: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+}
+
+// silence keeps a link from IPv6, which a small one hasn't got: IPV6_MIN_MTU,
+// linux/ipv6.h.
+func silence(link, mtu int) []step {
+	const least = 1280
+	if mtu < least {
+		return nil
+	}
+	return []step{{change: SilenceIPv6{link}, why: "no IPv6 addresses that nobody asked for"}}
 }
 
 // undoPair deletes the host end. Where the answer to its making was lost, the
@@ -114,10 +124,12 @@ func (r *run) clearName() error {
 	if err := r.relock(true, r.config.Deadline); err != nil {
 		return err
 	}
-	if again, err := r.unfinished(); err == nil && again.Index == host.Index {
-		if err := r.do(r.host, step{change: DeleteLink{host.Index}, why: "what a killed run left"}); err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
+	again, err := r.unfinished()
+	if err == nil && again.Index == host.Index {
+		err = r.delete(host, "what a killed run left")
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, errFinished) && !errors.Is(err, errForeign) {
+		return err
 	}
 	if err := r.relock(false, r.config.Deadline); err != nil {
 		return err

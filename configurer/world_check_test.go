@@ -124,7 +124,6 @@ name netsetgo:n:veth1:4026532001 of veth0: present, not missing
 state of veth1 in the container: up, not down
 address of veth1 in the container: 10.10.10.2/24, not none
 state of lo in the container: up, not down
-address of lo in the container: 127.0.0.1/8, not none
 route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing
 `[1:]))
 	})

@@ -80,9 +80,9 @@ var _ = Describe("a dry run", Label("unit"), func() {
 			w.host().add(configurer.Link{Name: "x", Altnames: []string{"netsetgo:a:brg0:10.10.10.2", "netsetgo:a:brg0:10.10.10.3"}})
 			return w
 		},
-		"where a killed run left a pair": func() *world { return halfway(1) },
+		"where a killed run left a pair": func() *world { return unfinished(1) },
 		"where a killed run left a pair, beside another container": func() *world {
-			w := halfway(2)
+			w := unfinished(2)
 			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
 			return w
 		},

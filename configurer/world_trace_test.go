@@ -46,8 +46,8 @@ func (t transcript) String() string {
 // pairMade is the line that makes a pair, with the number of the host end;
 // pairRefused that of one whose number was taken.
 var (
-	pairMade    = regexp.MustCompile(`(?m)^ip link add ([A-Za-z]+)([0-9]+) up .*: <nil>$`)
-	pairRefused = regexp.MustCompile(`(?m)^ip link add [A-Za-z]+[0-9]+ up .*: exists already\n`)
+	pairMade    = regexp.MustCompile(`(?m)^ip link add name ([A-Za-z]+)([0-9]+) up .*: <nil>$`)
+	pairRefused = regexp.MustCompile(`(?m)^ip link add name [A-Za-z]+[0-9]+ up .*: exists already\n`)
 )
 
 // unnumbered is a transcript without what is drawn at random: where the first number
@@ -60,7 +60,7 @@ func (t transcript) unnumbered() string {
 	}
 	number, err := strconv.Atoi(pair[2])
 	Expect(err).NotTo(HaveOccurred())
-	onHost := regexp.MustCompile(`(?m)^(ip link (?:add|.*dev)) ` + pair[1] + pair[2] + `\b`)
+	onHost := regexp.MustCompile(`(?m)^(ip link (?:add name|.*dev)) ` + pair[1] + pair[2] + `\b`)
 	text = onHost.ReplaceAllString(text, "$1 "+pair[1]+"N")
 	return strings.ReplaceAll(text, fmt.Sprintf("number=%d'", number+1), "number=N+1'")
 }
@@ -71,12 +71,12 @@ var _ = Describe("a run that is shown", Label("unit"), func() {
 		netset, shown := traced(w.kernel())
 		Expect(netset.Up(netsetgo.NetworkConfig{ID: "web:1"}, firstPid)).To(Succeed())
 		Expect(shown.made()).To(Equal(`
-ip link add brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge  # the containers' bridge; the group is netsetgo's mark
+ip link add name brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge  # the containers' bridge; the group is netsetgo's mark
 ip link set dev brg0 addrgenmode none  # no IPv6 addresses that nobody asked for
 ip link set dev brg0 mtu 1450  # what its ports will have
 ip address add 10.10.10.1/24 broadcast 10.10.10.255 dev brg0  # the containers' gateway
 ip link set dev brg0 up  # the bridge begins to forward
-ip link add veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
+ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
 ip link set dev veth0 addrgenmode none  # no IPv6 addresses that nobody asked for
 ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2  # leases the address: the kernel gives no name twice
 ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1'  # where the next run starts to look

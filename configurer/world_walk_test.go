@@ -27,6 +27,10 @@ var _ = Describe("dry runs in any order", Label("unit"), func() {
 				run = func(netset *netsetgo.Netset) error { return netset.Down(config, pid) }
 			}
 			By(fmt.Sprintf("%d: %s of %d: %+v", step, done, pid, config))
+			if random.IntN(4) == 0 { // a run like it is killed before
+				_, _ = w.kill(1+random.IntN(45), func() error { return run(w.netset()) })
+				w.conns, w.pinned = nil, nil
+			}
 			made, err := w.expectDryRun(run)
 			switch {
 			case err != nil:

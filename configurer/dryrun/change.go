@@ -23,7 +23,7 @@ func (c *conn) do(change configurer.Change) error {
 	case configurer.AddPair:
 		return c.addPair(change)
 	case configurer.DeleteLink:
-		return c.set(change.Link, func(link *configurer.Link) { c.space.gone[link.Index] = true })
+		return c.deleteLink(change.Link)
 	case configurer.SetUp:
 		return c.set(change.Link, func(link *configurer.Link) { link.Up = change.Up })
 	case configurer.SetMTU:
@@ -39,10 +39,12 @@ func (c *conn) do(change configurer.Change) error {
 		return c.set(change.Link, func(link *configurer.Link) {
 			link.Altnames = append(slices.Clone(link.Altnames), change.Name)
 		})
+	case configurer.AddAddress:
+		return c.addAddress(change)
 	case configurer.AddRoute:
 		return c.checkRoute(change.Route)
-	// What a run never looks at after it changed it.
-	case configurer.SilenceIPv6, configurer.AddAddress, configurer.DeleteAddress, configurer.DeleteRoute:
+	// What a run never looks at again, or only undoes.
+	case configurer.SilenceIPv6, configurer.DeleteAddress, configurer.DeleteRoute:
 		return nil
 	}
 	return fmt.Errorf("trying a run: %T isn't known to -dryRun", change)
@@ -115,6 +117,38 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
 	*change.Index = host.Index
+	return nil
+}
+
+// deleteLink takes a peer in a container along.
+func (c *conn) deleteLink(index int) error {
+	link, err := c.Link(configurer.Which{Index: index})
+	if err != nil {
+		return err
+	}
+	c.space.gone[index] = true
+	c.space.links[index] = link
+	for _, container := range c.kernel.containers {
+		id, err := c.NamespaceID(container.namespace)
+		if err != nil {
+			return err
+		}
+		if id == link.PeerNamespace {
+			container.gone[link.Peer] = true
+		}
+	}
+	return nil
+}
+
+func (c *conn) addAddress(change configurer.AddAddress) error {
+	addresses, err := c.Addresses(change.Link)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(addresses, change.Address) {
+		return configurer.ErrExists
+	}
+	c.space.added[change.Link] = append(c.space.added[change.Link], change.Address)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // Kernel returns a kernel that shows what another has, and all changes made to it
 // since.
 func Kernel(kernel configurer.Kernel) configurer.Kernel {
-	return &dry{Kernel: kernel, host: newSpace(), containers: map[uint64]*space{}}
+	return &dry{Kernel: kernel, host: newSpace(nil), containers: map[uint64]*space{}}
 }
 
 type dry struct {
@@ -46,7 +46,7 @@ func (k *dry) container(namespace *os.File) (*space, error) {
 		return nil, err
 	}
 	if k.containers[inode] == nil {
-		k.containers[inode] = newSpace()
+		k.containers[inode] = newSpace(namespace)
 	}
 	return k.containers[inode], nil
 }
@@ -60,14 +60,18 @@ func (nothing) Release() error { return nil }
 
 // space is what differs, in one namespace, from what is there.
 type space struct {
+	namespace *os.File // nil on the host
 	// links that were made or changed, as they would be. Those that were made have
 	// indices below 0, which no real link has.
 	links map[int]configurer.Link
 	gone  map[int]bool
+	added map[int][]netip.Prefix // addresses, by link
 }
 
-func newSpace() *space {
-	return &space{links: map[int]configurer.Link{}, gone: map[int]bool{}}
+func newSpace(namespace *os.File) *space {
+	return &space{
+		namespace: namespace, links: map[int]configurer.Link{}, gone: map[int]bool{}, added: map[int][]netip.Prefix{},
+	}
 }
 
 // next is the index of a new link.
@@ -87,26 +91,18 @@ type conn struct {
 func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
 	for _, link := range c.space.links {
 		named := link.Name == which.Name || slices.Contains(link.Altnames, which.Name)
-		if link.Index == which.Index || which.Index == 0 && named {
-			return c.present(link)
+		if !c.space.gone[link.Index] && (link.Index == which.Index || which.Index == 0 && named) {
+			return link, nil
 		}
 	}
 	if which.Index < 0 {
 		return configurer.Link{}, configurer.ErrNotFound
 	}
 	link, err := c.Conn.Link(which)
-	if err != nil {
-		return configurer.Link{}, err
-	}
-	return c.present(link)
-}
-
-func (c *conn) present(link configurer.Link) (configurer.Link, error) {
-	withPeer := c.space != c.kernel.host && link.Peer != 0 && c.kernel.host.gone[link.Peer]
-	if c.space.gone[link.Index] || withPeer {
+	if err == nil && c.space.gone[link.Index] {
 		return configurer.Link{}, configurer.ErrNotFound
 	}
-	return link, nil
+	return link, err
 }
 
 // Links implements configurer.Reader.
@@ -129,7 +125,7 @@ func (c *conn) Ports(bridge int) ([]configurer.Link, error) {
 func (c *conn) merge(links []configurer.Link, wanted func(configurer.Link) bool) []configurer.Link {
 	merged := slices.DeleteFunc(links, func(link configurer.Link) bool {
 		_, changed := c.space.links[link.Index]
-		return changed || c.space.gone[link.Index]
+		return changed
 	})
 	for _, link := range c.space.links {
 		if wanted(link) && !c.space.gone[link.Index] {
@@ -139,25 +135,20 @@ func (c *conn) merge(links []configurer.Link, wanted func(configurer.Link) bool)
 	return merged
 }
 
-// Peer implements configurer.Reader.
-func (c *conn) Peer(link configurer.Link) (configurer.Link, error) {
-	if link.Peer > 0 {
-		return c.Conn.Peer(link)
-	}
-	for _, container := range c.kernel.containers {
-		if peer, ok := container.links[link.Peer]; ok && peer.Peer == link.Index {
-			return peer, nil
-		}
-	}
-	return configurer.Link{}, configurer.ErrNotFound
-}
-
 // Addresses implements configurer.Reader.
 func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
-	if link < 0 {
-		return nil, nil
+	var addresses []netip.Prefix
+	var err error
+	if link > 0 {
+		addresses, err = c.Conn.Addresses(link)
 	}
-	return c.Conn.Addresses(link)
+	return append(addresses, c.space.added[link]...), err
+}
+
+// Routes implements configurer.Reader: those of links that are gone went with them.
+func (c *conn) Routes() ([]configurer.Route, error) {
+	routes, err := c.Conn.Routes()
+	return slices.DeleteFunc(routes, func(route configurer.Route) bool { return c.space.gone[route.Link] }), err
 }
 
 // NamespaceID implements configurer.Reader.

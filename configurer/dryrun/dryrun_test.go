@@ -162,7 +162,6 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		}))
 		peer := configurer.Link{Index: hostEnd.Peer, Name: "eth0", Kind: "veth", MTU: 1400, MAC: change.PeerMAC, Peer: hostEnd.Index}
 		Expect(connect(os.Stdin).Link(configurer.Which{Name: "eth0"})).To(Equal(peer))
-		Expect(conn.Peer(hostEnd)).To(Equal(peer))
 		Expect(conn.Ports(3)).To(Equal([]configurer.Link{there[1], hostEnd}))
 		Expect(container.CloseCallCount()).To(Equal(1), "what was opened to make it is closed")
 		Expect(try(conn, pair("veth2"))).To(Equal(configurer.ErrExists), "the peer's name is taken")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -63,7 +64,9 @@ func (c *conn) askLink(request *nl.NetlinkRequest) (configurer.Link, error) {
 func (c *conn) Links(kind string) ([]configurer.Link, error) {
 	filter := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	filter.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
-	return c.links(filter)
+	links, err := c.links(filter)
+	// A kind that the kernel doesn't know, or not yet, filters nothing.
+	return slices.DeleteFunc(links, func(link configurer.Link) bool { return link.Kind != kind }), err
 }
 
 // Ports implements configurer.Reader.
