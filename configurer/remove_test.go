@@ -259,4 +259,17 @@ var _ = Describe("removing bridges", Label("unit"), func() {
 		delete(w.locks, other)
 		w.expectNothingOpen()
 	})
+
+	It("fails where what a killed run left can't be looked at again", func() {
+		w, seen := halfway(1), 0
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if doing == "c1: link veth1" {
+				if seen++; seen == 2 {
+					return false, errBroken
+				}
+			}
+			return true, nil
+		}
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+	})
 })

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -129,6 +130,16 @@ var _ = Describe("a dry run", Label("unit"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(done.made()).To(Equal("ip link delete dev veth0  # what a killed run left\n" +
 			"ip link delete dev brg0  # no port is left on it\n"))
+	})
+
+	It("says each thing once where a killed run's pair is on another bridge than is asked for", func() {
+		w := halfway(1)
+		w.conns, w.pinned = nil, nil
+		config := everyOption()
+		config.ContainerInterface = "veth1"
+		done, err := w.expectDryRun(upOf(config))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(strings.Count(done.String(), "ip address add 10.20.0.1/16")).To(Equal(1))
 	})
 
 	It("says of a container that is gone what down does", func() {

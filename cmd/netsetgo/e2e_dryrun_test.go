@@ -88,6 +88,10 @@ var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 		Entry("by an -id in other letters", nil, "-pid PID -id 家-é", "-id 家-é"),
 		Entry("by an -id that is cut", nil, "-pid PID -id "+strings.Repeat("x", 200), "-id "+strings.Repeat("x", 200)),
 		Entry("by -mtu", nil, "-pid PID -mtu 1280", "-pid PID"),
+		Entry("by an -mtu that is too small for IPv6", nil, "-pid PID -mtu 1279", "-pid PID"),
+		Entry("by a -bridgeName that is the beginning of a word of ip's", nil, "-pid PID -bridgeName b", "-pid PID"),
+		Entry("by a -bridgeName and a prefix that are words of ip's", nil, "-pid PID -bridgeName up -vethNamePrefix master -containerInterface dev",
+			"-pid PID -containerInterface dev"),
 		Entry("by -mac", nil, "-pid PID -mac 02:00:00:00:00:2A", "-pid PID"),
 		Entry("by -route", nil,
 			"-pid PID -route 192.168.0.0/16 -route 172.16.0.0/12,via=10.10.10.9 -route 10.20.0.0/16,metric=50 -route 10.20.0.0/16,via=10.10.10.9,metric=4294967295",
@@ -102,6 +106,7 @@ var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 		Entry("where an address is taken", onTheHost("ip link property add dev lo altname netsetgo:a:brg0:10.10.10.2"), "-pid PID", "-pid PID"),
 		Entry("on somebody else's bridge", onTheHost(foreignBridge), "-pid PID -id web", "-id web"),
 		Entry("where the host's default route has an MTU", onTheHost(uplink), "-pid PID", "-pid PID"),
+		Entry("where lo has a name that no terminal should see", inside("ip link set dev lo name '\u009b2J'"), "-pid PID", "-pid PID"),
 		Entry("where lo is up in the container", inside("ip link set dev lo up"), "-pid PID", "-pid PID"),
 		Entry("behind a run that was killed before its bridge had an address", onTheHost(ourBridge), "-pid PID", "-pid PID"),
 		Entry("behind a run that was killed before its bridge was up",
@@ -111,7 +116,7 @@ var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 
 	It("leaves what the run leaves behind one that was killed at any call", func() {
 		made, pasted := newScene(nil), newScene(nil)
-		const flags = "-pid PID -id web -defaultRoute=false"
+		const flags = "-pid PID -id web"
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))
 			By(fmt.Sprintf("killed at message %d", n))
@@ -219,6 +224,7 @@ var _ = Describe("a dry run", Label("root"), func() {
 		Entry("the interface's name is lo's", inside("ip link property add dev lo altname veth1"), "-pid PID", 1, "isn't netsetgo's"),
 		Entry("there is a default route", inside("ip link set dev lo up; ip route add default dev lo"),
 			"-pid PID", 1, "use -defaultRoute=false"),
+		Entry("there is no other way than that, and it leads nowhere", inside("ip route add unreachable default"), "-pid PID", 1, "use -defaultRoute=false"),
 		Entry("a bridge of somebody else's is down", onTheHost("ip link add name brg0 type bridge; ip address add 10.10.10.1/24 dev brg0"),
 			"-pid PID", 1, "bring it up: ip link set brg0 up"),
 		Entry("a bridge of somebody else's has another address", onTheHost("ip link add name brg0 type bridge"), "-pid PID", 1, "ip address add 10.10.10.1/24 dev brg0"),

@@ -102,6 +102,9 @@ var pastings = []pasting{
 	{"a bridge of a name with dots, dashes and a digit first", "", func(place) configurer.Change {
 		return configurer.AddBridge{Name: "1.br_x-y.z", MAC: mac("6e:73:0a:0a:0a:01"), Group: 7238503, Index: new(int)}
 	}},
+	{"a bridge of a name that is a word of ip's", "", func(place) configurer.Change {
+		return configurer.AddBridge{Name: "up", MAC: mac("6e:73:0a:0a:0a:01"), Group: 7238503, Index: new(int)}
+	}},
 	{"a pair", "", func(p place) configurer.Change { return pairOf(p, "brg0", 1400) }},
 	{"a pair of another MTU than its bridge's", "", func(p place) configurer.Change { return pairOf(p, "brg0", 65535) }},
 	{

@@ -95,6 +95,7 @@ var _ = Describe("reading links", Label("root"), onHost, func() {
 			ip link set p2 master b1
 			ip link set p3 master b2`)
 		Expect(names(conn.Links("bridge"))).To(ConsistOf("b1", "b2"))
+		Expect(names(conn.Links("nosuchkind"))).To(BeEmpty(), "though the kernel then lists all")
 		Expect(names(conn.Ports(link(conn, "b1").Index))).To(ConsistOf("p1", "p2"))
 		Expect(names(conn.Ports(link(conn, "b2").Index))).To(ConsistOf("p3"))
 		Expect(names(conn.Ports(link(conn, "p4").Index))).To(BeEmpty())
