@@ -11,9 +11,9 @@ import (
 
 // Attachment is one interface of one container, as the kernel has it.
 type Attachment struct {
-	// Bridge has no name where somebody took the host end off it. Container is the
+	// Bridge has no name where somebody took the host link off it. Container is the
 	// container's end, by the name that the attachment was made with.
-	Bridge, HostEnd, Container Interface
+	Bridge, HostLink, Container Interface
 	// BridgeAddresses are all of the bridge.
 	BridgeAddresses []netip.Prefix
 	// Address is the one leased, and Gateway the bridge's in the same subnet; the
@@ -56,9 +56,9 @@ type Listed struct {
 	Addresses []netip.Addr
 	// MAC of the container's end; nil where it can't be looked at.
 	MAC net.HardwareAddr
-	// Bridge is "" where somebody took the host end off it.
-	Bridge, HostEnd string
-	State           State
+	// Bridge is "" where somebody took the host link off it.
+	Bridge, HostLink string
+	State            State
 	// Received and Sent by the container, in bytes.
 	Received, Sent uint64
 }
@@ -87,8 +87,8 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 	if c.BridgeName != "" && c.BridgeName != a.Bridge.Name {
 		differs("bridgeName", c.BridgeName, cmp.Or(a.Bridge.Name, "none"))
 	}
-	if number, ok := strings.CutPrefix(a.HostEnd.Name, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
-		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostEnd.Name)
+	if number, ok := strings.CutPrefix(a.HostLink.Name, c.VethNamePrefix); !ok || c.VethNamePrefix != "" && strings.Trim(number, "0123456789") != "" {
+		differs("vethNamePrefix", c.VethNamePrefix, "not that of "+a.HostLink.Name)
 	}
 	if c.ID != "" && !c.IDIsHint && c.ID != a.ID {
 		differs("id", fmt.Sprintf("%q", c.ID), fmt.Sprintf("%q", a.ID))

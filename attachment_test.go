@@ -13,7 +13,7 @@ import (
 // attached is a container as it is there.
 func attached() netsetgo.Attachment {
 	return netsetgo.Attachment{
-		Bridge: netsetgo.Interface{Name: "tower"}, HostEnd: netsetgo.Interface{Name: "veth12"},
+		Bridge: netsetgo.Interface{Name: "tower"}, HostLink: netsetgo.Interface{Name: "veth12"},
 		BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("192.168.7.1/24"), netip.MustParsePrefix("10.0.0.1/24")},
 		Address:         netip.MustParseAddr("10.0.0.5"),
 		Gateway:         netip.MustParsePrefix("10.0.0.1/24"),

@@ -66,8 +66,8 @@ type NetworkConfig struct {
 	ContainerIP net.IP
 	// Subnet is the network of bridge and containers, IPv4, from /8 to /30.
 	Subnet *net.IPNet
-	// VethNamePrefix begins the names of the pair, at most 11 bytes: the host
-	// end is called <prefix><number>. "" means DefaultVethNamePrefix.
+	// VethNamePrefix begins the names of the pair, at most 11 bytes: the host link
+	// is called <prefix><number>. "" means DefaultVethNamePrefix.
 	VethNamePrefix string
 	// ContainerInterface names the end inside the container. "" means
 	// <VethNamePrefix>1.

@@ -28,24 +28,24 @@
 //     finished; one that somebody else made is used as it is. A subnet that the
 //     host reaches by another link is refused. Undone under the exclusive lock,
 //     and only while the bridge has no port.
-//  5. The pair is made in place, in one message: the host end up, on the bridge
+//  5. The pair is made in place, in one message: the host link up, on the bridge
 //     and carrying netsetgo's group; the peer with its last name and MAC in the
 //     container's namespace. Nothing is moved or renamed. Undone by deleting
-//     the host end, which takes the peer and all that hangs on it with it.
+//     the host link, which takes the peer and all that hangs on it with it.
 //  6. An address is leased: the name netsetgo:a:<bridge>:<address> is given to
-//     the host end. The kernel refuses a name that is taken, so two runs can't
+//     the host link. The kernel refuses a name that is taken, so two runs can't
 //     lease one address. It goes with the link. The bridge's note (its ifalias)
 //     then says where the next run starts looking; undone by writing the old one.
 //  7. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
 //     its reverse, but for the IPv6 setting, which goes with the pair.
-//  8. The host end is looked at once more, which settles its carrier, and given
+//  8. The host link is looked at once more, which settles its carrier, and given
 //     its owner's names: netsetgo:c:<container interface>:<id> where an id is
 //     known, and last of all netsetgo:n:…. An owner means that the attachment
 //     is complete; a link with our group and without an owner is what a killed
 //     run left, and the next run for that container clears it away.
 //
-// `down` finds the host end by one of its owner's names and deletes it, then
+// `down` finds the host link by one of its owner's names and deletes it, then
 // removes every bridge with netsetgo's group that has no port left.
 //
 // Every change of both is a piece of data, a configurer.Change, on its way to the

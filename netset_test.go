@@ -199,7 +199,7 @@ var _ = Describe("Netset", Label("unit"), func() {
 
 	Describe("List", func() {
 		It("lets the host list", func() {
-			lister, listed := newCapable(), []netsetgo.Listed{{Container: "web", HostEnd: "veth12", State: netsetgo.StateUp}}
+			lister, listed := newCapable(), []netsetgo.Listed{{Container: "web", HostLink: "veth12", State: netsetgo.StateUp}}
 			lister.ListReturns(listed, errHost)
 			list, err := netsetgo.New(lister, container).List()
 			Expect(list).To(Equal(listed))

@@ -32,9 +32,9 @@ type AddBridge struct {
 	Index *int
 }
 
-// AddPair makes a pair of veth in place: the host end up and on the bridge, the
+// AddPair makes a pair of veth in place: the host link up and on the bridge, the
 // peer in the container's namespace, down. ErrExists may be of either name. The
-// kernel's index for the host end is put into Index.
+// kernel's index for the host link is put into Index.
 type AddPair struct {
 	Name          string
 	MAC           net.HardwareAddr

@@ -34,7 +34,7 @@ type comparison struct {
 	*run
 	found []netsetgo.Difference
 
-	hostEnd, bridge, peer Link
+	hostLink, bridge, peer Link
 	// address is the one that the container should have; the zero Addr where nobody
 	// can tell.
 	address netip.Addr
@@ -75,7 +75,7 @@ func (c *comparison) onHost(change Change) string {
 		if index == c.bridge.Index {
 			return c.bridge.Name
 		}
-		return c.hostEnd.Name
+		return c.hostLink.Name
 	})
 }
 
@@ -90,28 +90,28 @@ func (c *comparison) inside(change Change) string {
 
 // find looks for the two ends in every way: what one goes by may be what is wrong.
 func (c *comparison) find() error {
-	hostEnd, err := c.host.Link(Which{Name: lease.NamespaceName(c.config.ContainerInterface, c.inode)})
+	hostLink, err := c.host.Link(Which{Name: lease.NamespaceName(c.config.ContainerInterface, c.inode)})
 	if err == nil {
 		var here bool
-		if here, err = c.peerIsHere(hostEnd); err == nil && !here {
+		if here, err = c.peerIsHere(hostLink); err == nil && !here {
 			err = ErrNotFound
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
 		var peer Link
 		if peer, err = c.container.Link(Which{Name: c.config.ContainerInterface}); err == nil {
-			hostEnd, err = c.run.hostEnd(peer)
+			hostLink, err = c.run.hostLink(peer)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	c.hostEnd = hostEnd
-	c.peer, err = c.container.Link(Which{Index: hostEnd.Peer})
+	c.hostLink = hostLink
+	c.peer, err = c.container.Link(Which{Index: hostLink.Peer})
 	return err
 }
 
-// compareBridge looks at the bridge that is asked for, and whether the host end is
+// compareBridge looks at the bridge that is asked for, and whether the host link is
 // on it.
 func (c *comparison) compareBridge() error {
 	name, gateway := c.config.BridgeName, c.config.Gateway()
@@ -136,14 +136,14 @@ func (c *comparison) compareBridge() error {
 		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
 	}
 	master := "none"
-	if c.hostEnd.Master != 0 {
-		link, err := c.host.Link(Which{Index: c.hostEnd.Master})
+	if c.hostLink.Master != 0 {
+		link, err := c.host.Link(Which{Index: c.hostLink.Master})
 		if err != nil {
 			return err
 		}
 		master = link.Name
 	}
-	c.differs("master of "+c.hostEnd.Name, name, master, fmt.Sprintf("ip link set dev %s master %s", Quote(c.hostEnd.Name), Quote(name)))
+	c.differs("master of "+c.hostLink.Name, name, master, fmt.Sprintf("ip link set dev %s master %s", Quote(c.hostLink.Name), Quote(name)))
 	return nil
 }
 
@@ -154,13 +154,13 @@ func state(link Link) string {
 	return "down"
 }
 
-// compareLease looks at what makes the host end ours, and finds out its address.
+// compareLease looks at what makes the host link ours, and finds out its address.
 func (c *comparison) compareLease() error {
-	host, owner := c.hostEnd, lease.ReadOwner(c.hostEnd.Altnames)
+	host, owner := c.hostLink, lease.ReadOwner(c.hostLink.Altnames)
 	c.differs("group of "+host.Name, lease.Group, host.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(host.Name), lease.Group))
 	prefix := c.config.VethNamePrefix
 	if number, ok := strings.CutPrefix(host.Name, prefix); !ok || strings.Trim(number, "0123456789") != "" {
-		c.differs("name of the host end", prefix+" and a number", host.Name, anew)
+		c.differs("name of the host link", prefix+" and a number", host.Name, anew)
 	}
 	if c.address = cmp.Or(c.config.ContainerAddr(), owner.Address); !c.address.IsValid() {
 		c.differs("lease of "+host.Name, present, missing, anew)
@@ -184,7 +184,7 @@ func (c *comparison) compareLease() error {
 
 // compareLinks looks at the two ends.
 func (c *comparison) compareLinks() error {
-	host, peer := c.hostEnd, c.peer
+	host, peer := c.hostLink, c.peer
 	mtu, err := c.mtu()
 	if err != nil {
 		return err

@@ -93,14 +93,14 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 	})
 
 	type changed struct {
-		w                     *world
-		bridge, hostEnd, peer *device
-		lo                    *device
+		w                      *world
+		bridge, hostLink, peer *device
+		lo                     *device
 	}
 	DescribeTable("finds what was changed", func(change func(at changed), what, asked, is, mend string) {
 		w := connected(checked())
-		hostEnd, c := w.host().named("veth0"), w.container(1)
-		change(changed{w, w.host().named("brg0"), hostEnd, hostEnd.peer, c.named("lo")})
+		hostLink, c := w.host().named("veth0"), w.container(1)
+		change(changed{w, w.host().named("brg0"), hostLink, hostLink.peer, c.named("lo")})
 		Expect(w.expectCheck(checked())).To(Equal([]netsetgo.Difference{{What: what, Asked: asked, Is: is, Mend: mend}}))
 	},
 		Entry("the bridge down", func(at changed) { at.bridge.Up = false },
@@ -117,23 +117,23 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 			"bridge brg0", "present", "missing", ""),
 		Entry("the bridge renamed, its name a second one", func(at changed) { at.bridge.Name, at.bridge.Altnames = "mine", []string{"brg0"} },
 			"bridge brg0", "present", "missing", ""),
-		Entry("the host end off the bridge", func(at changed) { at.hostEnd.Master = 0 },
+		Entry("the host link off the bridge", func(at changed) { at.hostLink.Master = 0 },
 			"master of veth0", "brg0", "none", "ip link set dev veth0 master brg0"),
-		Entry("the host end on another bridge", func(at changed) { at.hostEnd.Master = at.w.host().addBridge("br7").Index },
+		Entry("the host link on another bridge", func(at changed) { at.hostLink.Master = at.w.host().addBridge("br7").Index },
 			"master of veth0", "brg0", "br7", "ip link set dev veth0 master brg0"),
-		Entry("the host end down", func(at changed) { at.hostEnd.Up = false },
+		Entry("the host link down", func(at changed) { at.hostLink.Up = false },
 			"state of veth0", "up", "down", "ip link set dev veth0 up"),
-		Entry("the host end's MTU", func(at changed) { at.hostEnd.MTU = 1300 },
+		Entry("the host link's MTU", func(at changed) { at.hostLink.MTU = 1300 },
 			"MTU of veth0", "1450", "1300", "ip link set dev veth0 mtu 1450"),
-		Entry("the host end's group", func(at changed) { at.hostEnd.Group = 7 },
+		Entry("the host link's group", func(at changed) { at.hostLink.Group = 7 },
 			"group of veth0", "7238503", "7", "ip link set dev veth0 group 7238503"),
-		Entry("the host end's name", func(at changed) { at.hostEnd.Name = "mine" },
-			"name of the host end", "veth and a number", "mine", ""),
-		Entry("the host end's lease", func(at changed) { at.hostEnd.Altnames = without(at.hostEnd.Altnames, "netsetgo:a:") },
+		Entry("the host link's name", func(at changed) { at.hostLink.Name = "mine" },
+			"name of the host link", "veth and a number", "mine", ""),
+		Entry("the host link's lease", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:a:") },
 			"lease of veth0", "present", "missing", ""),
-		Entry("the host end's id", func(at changed) { at.hostEnd.Altnames = without(at.hostEnd.Altnames, "netsetgo:c:") },
+		Entry("the host link's id", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:c:") },
 			"name netsetgo:c:veth1:web of veth0", "present", "missing", "ip link property add dev veth0 altname netsetgo:c:veth1:web"),
-		Entry("the host end's owner", func(at changed) { at.hostEnd.Altnames = without(at.hostEnd.Altnames, "netsetgo:n:") },
+		Entry("the host link's owner", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:n:") },
 			"name netsetgo:n:veth1:4026532001 of veth0", "present", "missing",
 			"ip link property add dev veth0 altname netsetgo:n:veth1:4026532001"),
 		Entry("the interface down", func(at changed) { at.peer.Up = false },
@@ -171,7 +171,7 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 			other.known, other.links = true, append(other.links, at.peer)
 			at.peer.in.links, at.peer.in = at.peer.in.links[:1], other
 		}, "attachment of veth1", "present", "missing", ""),
-		Entry("all that the host end goes by", func(at changed) { at.hostEnd.Group, at.hostEnd.Altnames = 0, nil },
+		Entry("all that the host link goes by", func(at changed) { at.hostLink.Group, at.hostLink.Altnames = 0, nil },
 			"attachment of veth1", "present", "missing", ""),
 	)
 })

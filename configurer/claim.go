@@ -11,7 +11,7 @@ import (
 
 const whyLease = "leases the address: the kernel gives no name twice"
 
-// lease gives the host end the name of an address that nobody else has.
+// lease gives the host link the name of an address that nobody else has.
 func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
 	gateway := r.config.Gateway()
 	if addr := r.config.ContainerAddr(); addr.IsValid() {
@@ -57,7 +57,7 @@ func (r *run) anyDying(bridge Link, gateway netip.Prefix) (bool, error) {
 	return false, nil
 }
 
-// claim gives a host end a name that only one may have. Who has it and is just
+// claim gives a host link a name that only one may have. Who has it and is just
 // dying, as in a restart, is waited for; who lives is named, with a remedy.
 func (r *run) claim(name AddAltname, why, doing, remedy string) error {
 	began := time.Now()
@@ -79,7 +79,7 @@ func (r *run) claim(name AddAltname, why, doing, remedy string) error {
 				return fmt.Errorf("%s: looking who holds it: %w", doing, err)
 			}
 			if !dying && r.graceOver(began) {
-				return fmt.Errorf("%s: %s holds it, by host end %s; %s", doing, lease.ReadOwner(holder.Altnames), holder.Name, remedy)
+				return fmt.Errorf("%s: %s holds it, by host link %s; %s", doing, lease.ReadOwner(holder.Altnames), holder.Name, remedy)
 			}
 		}
 		if err := r.wait(); err != nil {

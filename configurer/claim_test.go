@@ -54,7 +54,7 @@ var _ = Describe("what only one container can have", Label("unit"), func() {
 			before := w.String()
 			err := w.netset().Up(request(), firstPid)
 			Expect(err).To(MatchError(And(
-				ContainSubstring(doing), ContainSubstring(`container "web" holds it, by host end veth0`))))
+				ContainSubstring(doing), ContainSubstring(`container "web" holds it, by host link veth0`))))
 			Expect(w.String()).To(Equal(before))
 			w.expectNothingOpen()
 		},
@@ -66,7 +66,7 @@ var _ = Describe("what only one container can have", Label("unit"), func() {
 		w := newWorld(1)
 		w.host().named(uplink).Altnames = []string{address}
 		before := w.String()
-		Expect(w.netset().Up(withAddress(), firstPid)).To(MatchError(ContainSubstring("by host end eth0")))
+		Expect(w.netset().Up(withAddress(), firstPid)).To(MatchError(ContainSubstring("by host link eth0")))
 		Expect(w.String()).To(Equal(before))
 	})
 

@@ -123,10 +123,10 @@ func Quote(text string) string {
 	odd := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) }
 	switch {
 	case strings.ContainsFunc(text, odd):
-		// By numbers, whatever isn't plain; '%' means something to printf.
+		// By numbers, whatever isn't plain, and what means something to printf.
 		var escaped strings.Builder
 		for _, b := range []byte(text) {
-			if plain(rune(b)) && b != '%' {
+			if plain(rune(b)) && b != '%' && b != '-' {
 				escaped.WriteByte(b)
 			} else {
 				fmt.Fprintf(&escaped, `\%03o`, b)

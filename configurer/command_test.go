@@ -178,6 +178,7 @@ var oddTexts = []struct{ what, text, word string }{
 	{"a control character beside digits", "\x017", `"$(printf '\0017')"`},
 	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", `"$(printf '\007\047\134\042\044\050reboot\051\140')"`},
 	{"a control character of the upper half", "\u009b31m", `"$(printf '\302\23331m')"`},
+	{"a hyphen first, and a control character", "-n\x1b", `"$(printf '\055n\033')"`},
 	{"a percent sign beside a control character", "\x1b%s", `"$(printf '\033\045s')"`},
 	{"what turns a line round", "a\u202eb", `"$(printf 'a\342\200\256b')"`},
 	{"what isn't text", "a\xffb", `"$(printf 'a\377b')"`},

@@ -11,7 +11,7 @@ import (
 )
 
 // Container configures the peer that Host put into the container, and then
-// writes the owner on the host end. It holds no state of its own.
+// writes the owner on the host link. It holds no state of its own.
 type Container struct{ kernel Kernel }
 
 var _ netsetgo.Transactor = (*Container)(nil)
@@ -50,13 +50,13 @@ func (r *run) attachContainer() error {
 	if err != nil {
 		return fmt.Errorf("looking for %s in the container: %w", name, err)
 	}
-	host, err := r.hostEnd(peer)
+	host, err := r.hostLink(peer)
 	if err != nil {
-		return fmt.Errorf("looking for the host end of %s: %w", name, err)
+		return fmt.Errorf("looking for the host link of %s: %w", name, err)
 	}
 	owner := lease.ReadOwner(host.Altnames)
 	if !owner.Address.IsValid() || r.config.ContainerIP != nil && owner.Address != r.config.ContainerAddr() {
-		return fmt.Errorf("reading the lease of %s from host end %s: it isn't there, or of another address; run the host's side first", name, host.Name)
+		return fmt.Errorf("reading the lease of %s from host link %s: it isn't there, or of another address; run the host's side first", name, host.Name)
 	}
 	if err := r.checkDefaultRoute(); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (r *run) own(host, peer Link) error {
 	for _, index := range []int{host.Index, host.Master} {
 		link, err := r.host.Link(Which{Index: index})
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("looking at the host end of %s: %w", name, err)
+			return fmt.Errorf("looking at the host link of %s: %w", name, err)
 		}
 		if err != nil || index == host.Index && (link.Peer != peer.Index || link.PeerNamespace != host.PeerNamespace) {
 			return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)

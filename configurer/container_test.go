@@ -21,7 +21,7 @@ func hosted(config netsetgo.NetworkConfig) (*world, *configurer.Container) {
 }
 
 var _ = Describe("the container's side", Label("unit"), func() {
-	It("reads the lease from the host end", func() {
+	It("reads the lease from the host link", func() {
 		w, container := hosted(netsetgo.NetworkConfig{ContainerIP: net.ParseIP("10.10.10.77")})
 		Expect(container.Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.container(1).named("veth1").addresses).To(ConsistOf(netip.MustParsePrefix("10.10.10.77/24")))
@@ -146,7 +146,7 @@ var _ = Describe("a container that swaps its interface meanwhile", Label("unit")
 		}),
 	)
 
-	It("is found out by the host end's peer, which is another", func() {
+	It("is found out by the host link's peer, which is another", func() {
 		w, container := hosted(netsetgo.NetworkConfig{})
 		w.at("ip -n c1 route add", func() error {
 			other := w.container(1).add(configurer.Link{Name: "other", Kind: "veth"})
@@ -157,7 +157,7 @@ var _ = Describe("a container that swaps its interface meanwhile", Label("unit")
 		Expect(w.attached(w.container(1))).To(BeEmpty())
 	})
 
-	It("is found out by the host end's peer, which is in another namespace", func() {
+	It("is found out by the host link's peer, which is in another namespace", func() {
 		w, container := hosted(netsetgo.NetworkConfig{})
 		elsewhere := w.space("c2")
 		w.at("ip -n c1 route add", func() error {

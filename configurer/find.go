@@ -13,12 +13,12 @@ import (
 var errForeign = errors.New("a network interface of that name is there already, and isn't netsetgo's; " +
 	"remove it, or choose another -containerInterface")
 
-// errStale is of a host end with the number of the container's namespace, whose peer
+// errStale is of a host link with the number of the container's namespace, whose peer
 // is elsewhere: moved by the container, or by another whose namespace had the number
 // before. Either way nobody else's attachment.
 var errStale = errors.New("the peer isn't in the container")
 
-// byOwner finds the host end of the container's finished attachment by the name
+// byOwner finds the host link of the container's finished attachment by the name
 // of its namespace: ErrNotFound where there is none, errStale beside one that is to
 // be deleted.
 func (r *run) byOwner() (Link, error) {
@@ -43,10 +43,10 @@ func (r *run) ours(name string) (Link, error) {
 	return link, err
 }
 
-// hostEnd finds the host end behind an interface of the container, which is not
-// believed: a host end is of our group, and its peer is that very interface in
+// hostLink finds the host link behind an interface of the container, which is not
+// believed: a host link is of our group, and its peer is that very interface in
 // that very namespace. Otherwise errForeign.
-func (r *run) hostEnd(peer Link) (Link, error) {
+func (r *run) hostLink(peer Link) (Link, error) {
 	if peer.Name != r.config.ContainerInterface {
 		return Link{}, errForeign
 	}
@@ -67,7 +67,7 @@ func (r *run) hostEnd(peer Link) (Link, error) {
 	return host, err
 }
 
-// peerIsHere says whether the peer of a host end is in the container's namespace.
+// peerIsHere says whether the peer of a host link is in the container's namespace.
 func (r *run) peerIsHere(host Link) (bool, error) {
 	id, err := r.host.NamespaceID(r.namespace)
 	if errors.Is(err, ErrNotFound) {
@@ -76,7 +76,7 @@ func (r *run) peerIsHere(host Link) (bool, error) {
 	return err == nil && id == host.PeerNamespace, err
 }
 
-// dying says whether a host end is about to vanish with the container at its
+// dying says whether a host link is about to vanish with the container at its
 // other end, whose namespace has no user any more.
 func (r *run) dying(host Link) (bool, error) {
 	switch host.PeerNamespace {
@@ -89,13 +89,13 @@ func (r *run) dying(host Link) (bool, error) {
 	return err == nil && !lives, err
 }
 
-// inspect reads an attachment of the container back, from its host end.
+// inspect reads an attachment of the container back, from its host link.
 func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 	owner := lease.ReadOwner(host.Altnames)
 	attachment := netsetgo.Attachment{
-		HostEnd: netsetgo.Interface{Name: host.Name, MAC: host.MAC, MTU: host.MTU},
-		Sandbox: r.namespace.Name(),
-		ID:      r.idOf(host, owner),
+		HostLink: netsetgo.Interface{Name: host.Name, MAC: host.MAC, MTU: host.MTU},
+		Sandbox:  r.namespace.Name(),
+		ID:       r.idOf(host, owner),
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {
 		return attachment, err
@@ -139,7 +139,7 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 	return nil
 }
 
-// idOf is the id that a host end was claimed by: the one asked for, where its name
+// idOf is the id that a host link was claimed by: the one asked for, where its name
 // is there, of which a long one shows only a part.
 func (r *run) idOf(host Link, owner lease.Owner) string {
 	if r.asked.ID != "" && slices.Contains(host.Altnames, lease.IDName(owner.ContainerInterface, r.asked.ID)) {

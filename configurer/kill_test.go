@@ -43,7 +43,7 @@ func (w *world) kill(nth int, run func() error) (was bool, err error) {
 	return false, run()
 }
 
-// attached are the host ends of a container that are complete.
+// attached are the host links of a container that are complete.
 func (w *world) attached(s *space) []*device {
 	var found []*device
 	for _, d := range w.host().links {

@@ -25,21 +25,21 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 	for _, bridge := range bridges {
 		names[bridge.Index] = bridge.Name
 	}
-	hostEnds, err := host.Links(kindVeth)
+	hostLinks, err := host.Links(kindVeth)
 	if err != nil {
-		return nil, fmt.Errorf("listing host ends: %w", err)
+		return nil, fmt.Errorf("listing host links: %w", err)
 	}
 	list := []netsetgo.Listed{}
-	for _, hostEnd := range hostEnds {
-		if hostEnd.Group != lease.Group {
+	for _, hostLink := range hostLinks {
+		if hostLink.Group != lease.Group {
 			continue
 		}
-		peer, err := host.Peer(hostEnd)
+		peer, err := host.Peer(hostLink)
 		if errors.Is(err, ErrNotFound) {
 			continue // its container is gone, and it is going
 		}
-		listed := listed(hostEnd)
-		listed.Bridge = names[hostEnd.Master]
+		listed := listed(hostLink)
+		listed.Bridge = names[hostLink.Master]
 		// A peer that can't be looked at, because this process mayn't or because the
 		// container gave it too many names to fit into an answer, has no MAC here.
 		if err == nil {
@@ -50,13 +50,13 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 	return list, nil
 }
 
-// listed is what a host end says of its attachment. What it received, the container
+// listed is what a host link says of its attachment. What it received, the container
 // sent.
-func listed(hostEnd Link) netsetgo.Listed {
-	owner := lease.ReadOwner(hostEnd.Altnames)
+func listed(hostLink Link) netsetgo.Listed {
+	owner := lease.ReadOwner(hostLink.Altnames)
 	l := netsetgo.Listed{
 		Container: owner.ID, Interface: owner.ContainerInterface, Addresses: []netip.Addr{},
-		HostEnd: hostEnd.Name, State: netsetgo.StateUp, Received: hostEnd.Sent, Sent: hostEnd.Received,
+		HostLink: hostLink.Name, State: netsetgo.StateUp, Received: hostLink.Sent, Sent: hostLink.Received,
 	}
 	if owner.Address.IsValid() {
 		l.Addresses = append(l.Addresses, owner.Address)
@@ -64,7 +64,7 @@ func listed(hostEnd Link) netsetgo.Listed {
 	switch {
 	case !owner.Complete():
 		l.State = netsetgo.StateIncomplete
-	case !hostEnd.Running:
+	case !hostLink.Running:
 		l.State = netsetgo.StateNoCarrier
 	}
 	if owner.Complete() && l.Container == "" {

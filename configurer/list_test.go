@@ -19,15 +19,15 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		GinkgoHelper()
 		w := newWorld(3)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
-		hostEnd := w.host().named("veth0")
-		hostEnd.Received, hostEnd.Sent = 1000, 20
+		hostLink := w.host().named("veth0")
+		hostLink.Received, hostLink.Sent = 1000, 20
 		w.conns, w.pinned, w.log = nil, nil, nil
 		return w
 	}
 	whole := func() netsetgo.Listed {
 		return netsetgo.Listed{
 			Container: "web", Interface: "veth1", Addresses: []netip.Addr{netip.MustParseAddr("10.10.10.2")},
-			MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 2}, Bridge: "brg0", HostEnd: "veth0",
+			MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 2}, Bridge: "brg0", HostLink: "veth0",
 			State: netsetgo.StateUp, Received: 20, Sent: 1000,
 		}
 	}
@@ -41,7 +41,7 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		w.expectNothingOpen()
 	})
 
-	It("has what the container sent, which is what the host end received", func() {
+	It("has what the container sent, which is what the host link received", func() {
 		w := connected()
 		Expect(w.netset().List()).To(Equal([]netsetgo.Listed{whole()}))
 	})
@@ -56,60 +56,60 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 			whole(),
 			{
 				Container: "net:[4026532001]", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.20.3.4")},
-				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Bridge: "tower", HostEnd: "v0", State: netsetgo.StateUp,
+				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Bridge: "tower", HostLink: "v0", State: netsetgo.StateUp,
 			},
 			{
 				Container: "net:[4026532002]", Interface: "veth1", Addresses: []netip.Addr{netip.MustParseAddr("10.10.10.3")},
-				MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 3}, Bridge: "brg0", HostEnd: "veth1", State: netsetgo.StateUp,
+				MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 3}, Bridge: "brg0", HostLink: "veth1", State: netsetgo.StateUp,
 			},
 		}))
 	})
 
-	DescribeTable("says what is wrong", func(change func(w *world, hostEnd *device), differs func(listed *netsetgo.Listed)) {
+	DescribeTable("says what is wrong", func(change func(w *world, hostLink *device), differs func(listed *netsetgo.Listed)) {
 		w, expected := connected(), whole()
 		change(w, w.host().named("veth0"))
 		differs(&expected)
 		Expect(w.netset().List()).To(Equal([]netsetgo.Listed{expected}))
 		w.expectNothingOpen()
 	},
-		Entry("the container's end is down", func(_ *world, hostEnd *device) { hostEnd.peer.Up = false },
+		Entry("the container's end is down", func(_ *world, hostLink *device) { hostLink.peer.Up = false },
 			func(listed *netsetgo.Listed) { listed.State = netsetgo.StateNoCarrier }),
-		Entry("the host end is down", func(_ *world, hostEnd *device) { hostEnd.Up = false },
+		Entry("the host link is down", func(_ *world, hostLink *device) { hostLink.Up = false },
 			func(listed *netsetgo.Listed) { listed.State = netsetgo.StateNoCarrier }),
-		Entry("it isn't complete", func(_ *world, hostEnd *device) { hostEnd.Altnames = hostEnd.Altnames[:1] },
+		Entry("it isn't complete", func(_ *world, hostLink *device) { hostLink.Altnames = hostLink.Altnames[:1] },
 			func(listed *netsetgo.Listed) {
 				listed.State, listed.Container, listed.Interface = netsetgo.StateIncomplete, "", ""
 			}),
-		Entry("it isn't complete, and down", func(_ *world, hostEnd *device) {
-			hostEnd.Altnames, hostEnd.peer.Up = hostEnd.Altnames[:1], false
+		Entry("it isn't complete, and down", func(_ *world, hostLink *device) {
+			hostLink.Altnames, hostLink.peer.Up = hostLink.Altnames[:1], false
 		}, func(listed *netsetgo.Listed) {
 			listed.State, listed.Container, listed.Interface = netsetgo.StateIncomplete, "", ""
 		}),
-		Entry("it has nothing but the mark", func(_ *world, hostEnd *device) { hostEnd.Altnames = nil },
+		Entry("it has nothing but the mark", func(_ *world, hostLink *device) { hostLink.Altnames = nil },
 			func(listed *netsetgo.Listed) {
 				listed.State, listed.Container, listed.Interface = netsetgo.StateIncomplete, "", ""
 				listed.Addresses = []netip.Addr{}
 			}),
-		Entry("it has no id", func(_ *world, hostEnd *device) {
-			hostEnd.Altnames = []string{hostEnd.Altnames[0], hostEnd.Altnames[2]}
+		Entry("it has no id", func(_ *world, hostLink *device) {
+			hostLink.Altnames = []string{hostLink.Altnames[0], hostLink.Altnames[2]}
 		}, func(listed *netsetgo.Listed) { listed.Container = "net:[4026532001]" }),
-		Entry("it has no address", func(_ *world, hostEnd *device) { hostEnd.Altnames = hostEnd.Altnames[1:] },
+		Entry("it has no address", func(_ *world, hostLink *device) { hostLink.Altnames = hostLink.Altnames[1:] },
 			func(listed *netsetgo.Listed) { listed.Addresses = []netip.Addr{} }),
-		Entry("it is on no bridge", func(_ *world, hostEnd *device) { hostEnd.Master = 0 },
+		Entry("it is on no bridge", func(_ *world, hostLink *device) { hostLink.Master = 0 },
 			func(listed *netsetgo.Listed) { listed.Bridge = "" }),
-		Entry("it is on another's bridge", func(w *world, hostEnd *device) { hostEnd.Master = w.host().addBridge("br7").Index },
+		Entry("it is on another's bridge", func(w *world, hostLink *device) { hostLink.Master = w.host().addBridge("br7").Index },
 			func(listed *netsetgo.Listed) { listed.Bridge = "br7" }),
-		Entry("the container's end has another MAC", func(_ *world, hostEnd *device) { hostEnd.peer.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 7} },
+		Entry("the container's end has another MAC", func(_ *world, hostLink *device) { hostLink.peer.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 7} },
 			func(listed *netsetgo.Listed) { listed.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 7} }),
-		Entry("the container's end has another name", func(_ *world, hostEnd *device) { hostEnd.peer.Name = "mine" },
+		Entry("the container's end has another name", func(_ *world, hostLink *device) { hostLink.peer.Name = "mine" },
 			func(*netsetgo.Listed) {}),
-		Entry("the host end has another name", func(_ *world, hostEnd *device) { hostEnd.Name = "mine" },
-			func(listed *netsetgo.Listed) { listed.HostEnd = "mine" }),
+		Entry("the host link has another name", func(_ *world, hostLink *device) { hostLink.Name = "mine" },
+			func(listed *netsetgo.Listed) { listed.HostLink = "mine" }),
 		Entry("the peer mayn't be looked at", func(w *world, _ *device) { w.at("peer of veth0", func() error { return errBroken }) },
 			func(listed *netsetgo.Listed) { listed.MAC = nil }),
-		Entry("the peer was put into the host's namespace", func(w *world, hostEnd *device) {
-			w.container(1).links, w.host().links = w.container(1).links[:1], append(w.host().links, hostEnd.peer)
-			hostEnd.peer.in, hostEnd.peer.Index = w.host(), 99
+		Entry("the peer was put into the host's namespace", func(w *world, hostLink *device) {
+			w.container(1).links, w.host().links = w.container(1).links[:1], append(w.host().links, hostLink.peer)
+			hostLink.peer.in, hostLink.peer.Index = w.host(), 99
 		}, func(*netsetgo.Listed) {}),
 	)
 
@@ -161,6 +161,6 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 	},
 		Entry("the host's", "connect host", ""),
 		Entry("of bridges", "bridges", "listing bridges"),
-		Entry("of host ends", "veths", "listing host ends"),
+		Entry("of host links", "veths", "listing host links"),
 	)
 })

@@ -30,7 +30,7 @@ func (r *run) mtu() (int, error) {
 	return min(link.MTU, 65535), nil
 }
 
-// pair makes the pair of host end and peer, and returns the host end's index.
+// pair makes the pair of host link and peer, and returns the host link's index.
 func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	if mtu == 0 {
 		mtu = bridge.MTU
@@ -71,7 +71,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		}
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
-	return 0, fmt.Errorf("creating a host end: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+	return 0, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
 }
 
 // silence keeps a link from IPv6, which a small one hasn't got: IPV6_MIN_MTU,
@@ -84,7 +84,7 @@ func silence(link, mtu int) []step {
 	return []step{{change: SilenceIPv6{link}, why: "no IPv6 addresses that nobody asked for"}}
 }
 
-// undoPair deletes the host end. Where the answer to its making was lost, the
+// undoPair deletes the host link. Where the answer to its making was lost, the
 // link is known by its name, and by a peer in the container.
 func (r *run) undoPair(pair AddPair) func() error {
 	return func() error {
@@ -139,7 +139,7 @@ func (r *run) clearName() error {
 
 var errFinished = errors.New("the attachment is finished")
 
-// unfinished finds, by the container's interface, the host end that a killed run
+// unfinished finds, by the container's interface, the host link that a killed run
 // left: ErrNotFound where there is no such interface, errFinished where it has an
 // owner, errForeign where it isn't ours.
 func (r *run) unfinished() (Link, error) {
@@ -147,7 +147,7 @@ func (r *run) unfinished() (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	host, err := r.hostEnd(peer)
+	host, err := r.hostLink(peer)
 	if err == nil && lease.ReadOwner(host.Altnames).Complete() {
 		err = errFinished
 	}

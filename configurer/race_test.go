@@ -82,7 +82,7 @@ var _ = Describe("the names of the pair", Label("unit"), func() {
 			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth5"}, firstPid)).To(Succeed())
 			w.container(1).named("eth5").Altnames = []string{"veth1"}
 		}),
-		Entry("as the name of a link above one with the number of the attachment's host end", func(w *world) {
+		Entry("as the name of a link above one with the number of the attachment's host link", func(w *world) {
 			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerInterface: "eth5"}, firstPid)).To(Succeed())
 			w.container(1).add(configurer.Link{Name: "veth1", Kind: "macvlan", Peer: w.container(1).named("eth5").peer.Index})
 		}),

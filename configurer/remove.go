@@ -32,7 +32,7 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 	return nil
 }
 
-// detach deletes the container's host end, finished or not.
+// detach deletes the container's host link, finished or not.
 func (r *run) detach() error {
 	host, err := r.attached()
 	if errors.Is(err, ErrNotFound) || errors.Is(err, errForeign) {
@@ -44,7 +44,7 @@ func (r *run) detach() error {
 	return r.delete(host, "takes its peer, names, addresses and routes along")
 }
 
-// attached finds the container's host end: by its namespace, or else by its id.
+// attached finds the container's host link: by its namespace, or else by its id.
 // ErrNotFound or errForeign where there is none.
 func (r *run) attached() (Link, error) {
 	if r.container == nil {
@@ -75,7 +75,7 @@ func (r *run) delete(link Link, why string) error {
 }
 
 // sweep removes the bridges of ours that have no port. A container that is gone,
-// and has no id to find its host end by, may leave its port only in a moment.
+// and has no id to find its host link by, may leave its port only in a moment.
 func (r *run) sweep() error {
 	began := time.Now()
 	for {

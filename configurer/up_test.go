@@ -220,7 +220,7 @@ var _ = Describe("inspecting an attachment", Label("unit"), func() {
 		w.log = nil
 		Expect(w.netset().Inspect(config, 0)).To(Equal(netsetgo.Attachment{
 			Bridge:          netsetgo.Interface{Name: "tower", MAC: net.HardwareAddr{0x6e, 0x73, 10, 20, 0, 1}, MTU: 1400},
-			HostEnd:         netsetgo.Interface{Name: "v0", MAC: net.HardwareAddr{0xfe, 0x73, 10, 20, 3, 4}, MTU: 1400},
+			HostLink:        netsetgo.Interface{Name: "v0", MAC: net.HardwareAddr{0xfe, 0x73, 10, 20, 3, 4}, MTU: 1400},
 			Container:       netsetgo.Interface{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1400},
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
 			Address:         netip.MustParseAddr("10.20.3.4"), Gateway: netip.MustParsePrefix("10.20.0.1/16"),

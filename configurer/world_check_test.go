@@ -35,7 +35,7 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		Entry("an id", func(config *netsetgo.NetworkConfig) { config.ID = "db" },
 			"name netsetgo:c:veth1:db of veth0: present, not missing\n"),
 		Entry("a prefix", func(config *netsetgo.NetworkConfig) { config.VethNamePrefix, config.ContainerInterface = "v1", "veth1" },
-			"name of the host end: v1 and a number, not veth0\n"),
+			"name of the host link: v1 and a number, not veth0\n"),
 		Entry("a MAC", func(config *netsetgo.NetworkConfig) { config.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 9} },
 			"MAC of veth1 in the container: 02:00:00:00:00:09, not 6e:73:0a:0a:0a:02\n"),
 		Entry("an MTU", func(config *netsetgo.NetworkConfig) { config.MTU = 1300 },
@@ -69,7 +69,7 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 			"attachment of eth0: present, not missing\n"),
 	)
 
-	DescribeTable("goes by the bridge's MTU where the host has no default route, and without a bridge by the host end's", func(change func(bridge, hostEnd *device), text string) {
+	DescribeTable("goes by the bridge's MTU where the host has no default route, and without a bridge by the host link's", func(change func(bridge, hostLink *device), text string) {
 		w := newWorld(1)
 		w.host().routes = nil
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
@@ -78,13 +78,13 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lines(found)).To(Equal(text))
 	},
-		Entry("the host end's is changed", func(_, hostEnd *device) { hostEnd.MTU = 1300 },
+		Entry("the host link's is changed", func(_, hostLink *device) { hostLink.MTU = 1300 },
 			"MTU of veth0: 1500, not 1300\n"),
 		Entry("the bridge is gone", func(bridge, _ *device) { bridge.in.remove(bridge) },
 			"bridge brg0: present, not missing\n"),
-		Entry("the bridge is gone, and the interface's is changed", func(bridge, hostEnd *device) {
+		Entry("the bridge is gone, and the interface's is changed", func(bridge, hostLink *device) {
 			bridge.in.remove(bridge)
-			hostEnd.peer.MTU = 1300
+			hostLink.peer.MTU = 1300
 		}, "bridge brg0: present, not missing\nMTU of veth1 in the container: 1500, not 1300\n"),
 	)
 

@@ -43,7 +43,7 @@ func (t transcript) String() string {
 	return text.String()
 }
 
-// pairMade is the line that makes a pair, with the number of the host end;
+// pairMade is the line that makes a pair, with the number of the host link;
 // pairRefused that of one whose number was taken.
 var (
 	pairMade    = regexp.MustCompile(`(?m)^ip link add name ([A-Za-z]+)([0-9]+) up .*: <nil>$`)
@@ -51,7 +51,7 @@ var (
 )
 
 // unnumbered is a transcript without what is drawn at random: where the first number
-// of a host end is taken, the next ones are.
+// of a host link is taken, the next ones are.
 func (t transcript) unnumbered() string {
 	text := pairRefused.ReplaceAllString(t.String(), "")
 	pair := pairMade.FindStringSubmatch(text)

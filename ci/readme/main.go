@@ -97,7 +97,7 @@ func run(commands []string) ([]string, error) {
 }
 
 var (
-	inode = regexp.MustCompile(`\b40265[0-9]{5}\b`)                        // of a namespace
+	inode = regexp.MustCompile(`\b4[0-9]{9}\b`)                            // of a namespace
 	time  = regexp.MustCompile(`"time":"[^"]*"`)                           // of a record of the log
 	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`) // received and sent
 )

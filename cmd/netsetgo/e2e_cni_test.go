@@ -43,16 +43,16 @@ var _ = Describe("the result of up", Label("root"), func() {
 		result := cniResult(first)
 
 		inside := links(&container.Process)[name]
-		var hostEnd link
+		var hostLink link
 		for _, each := range links(&host.Process) {
 			if each.Index == inside.PeerIndex {
-				hostEnd = each
+				hostLink = each
 			}
 		}
-		bridge := links(&host.Process)[hostEnd.Bridge]
+		bridge := links(&host.Process)[hostLink.Bridge]
 		Expect(result.Interfaces).To(Equal([]*types100.Interface{
 			{Name: bridge.Name, Mac: bridge.MAC, Mtu: bridge.MTU},
-			{Name: hostEnd.Name, Mac: hostEnd.MAC, Mtu: hostEnd.MTU},
+			{Name: hostLink.Name, Mac: hostLink.MAC, Mtu: hostLink.MTU},
 			{Name: name, Mac: inside.MAC, Mtu: inside.MTU, Sandbox: sandbox},
 		}))
 

@@ -62,7 +62,7 @@ func addressesOf(host *testnet.Host, first, last int) []string {
 }
 
 // haveOneEach says that each of some containers has an address of its own, and that
-// the host has as many leases and host ends.
+// the host has as many leases and host links.
 func haveOneEach(host *testnet.Host, first, last, others int) {
 	GinkgoHelper()
 	addresses := addressesOf(host, first, last)

@@ -140,7 +140,7 @@ var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 	})
 
 	// A number by chance: so it isn't what the run would leave, but as good.
-	It("makes a real attachment also where the host end's first name is taken", func() {
+	It("makes a real attachment also where the host link's first name is taken", func() {
 		s := newScene(onTheHost("ip link add name veth0 type bridge"))
 		before := s.host.State()
 		s.paste(s.plan("-pid PID"))

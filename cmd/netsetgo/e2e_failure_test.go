@@ -54,7 +54,7 @@ func interfere(host *testnet.Host, call, interference string, arguments ...strin
 	return result, regexp.MustCompile(injection).MatchString(traced(host))
 }
 
-// connectedRight says that a container is connected, and by one host end only.
+// connectedRight says that a container is connected, and by one host link only.
 func connectedRight(host *testnet.Host, container *testnet.Container) {
 	GinkgoHelper()
 	inside := links(&container.Process)["veth1"]
@@ -150,7 +150,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 		up(host, other, "-id", "web")
 		hostBefore, containerBefore := host.State(), container.State()
 		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-containerAddress", "10.10.10.2"), 1)
-		Expect(line).To(ContainSubstring(`leasing address 10.10.10.2: container "web" holds it, by host end veth0`))
+		Expect(line).To(ContainSubstring(`leasing address 10.10.10.2: container "web" holds it, by host link veth0`))
 		Expect(host.State()).To(Equal(hostBefore))
 		Expect(container.State()).To(Equal(containerBefore))
 		Expect(other.Pings("10.10.10.1")).To(BeTrue())

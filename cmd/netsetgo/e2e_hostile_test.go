@@ -115,7 +115,7 @@ func thaw(cmd *exec.Cmd) {
 }
 
 // isOnlyOurs says that netsetgo's address, and routes by its bridge, are nowhere in the
-// container but on the peer of a host end.
+// container but on the peer of a host link.
 func isOnlyOurs(host *testnet.Host, container *testnet.Container) {
 	GinkgoHelper()
 	onHost := map[int]link{}
@@ -258,7 +258,7 @@ EOF
 	)
 
 	// A pair inside the container says that its other end has an index, which on the host
-	// is that of another container's host end.
+	// is that of another container's host link.
 	DescribeTable("isn't believed where its interface leads to", func(finished bool, shift int) {
 		other := host.NewContainer()
 		up(host, other)

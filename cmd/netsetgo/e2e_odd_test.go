@@ -58,7 +58,7 @@ var _ = Describe("what is out of the ordinary", Label("root"), func() {
 
 		up(host, container)
 		Expect(container.Pings("10.10.10.1")).To(BeTrue())
-		Expect(links(&host.Process)).To(HaveLen(3), "lo, the bridge and one host end")
+		Expect(links(&host.Process)).To(HaveLen(3), "lo, the bridge and one host link")
 		container.Must("ip", "link", "set", "veth1", "netns", strconv.Itoa(nested.Process.Pid))
 		down(host, container)
 		Expect(links(&host.Process)).To(HaveLen(1))

@@ -143,7 +143,7 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		}
 		sees(testnet.Result{Stdout: said})
 
-		By("looking at the host while it runs: one bridge, one host end, one lease")
+		By("looking at the host while it runs: one bridge, one host link, one lease")
 		there := links(&host.Process)
 		Expect(there).To(HaveLen(3))
 		Expect(there["veth0"].Bridge).To(Equal("brg0"))

@@ -16,7 +16,7 @@ import (
 // connected is what `ip` is to say of a container and its host.
 type connected struct {
 	bridge, gateway string
-	hostEnd, name   string
+	hostLink, name  string
 	address, mac    string
 	mtu             int
 	id              string
@@ -26,7 +26,7 @@ type connected struct {
 // byDefault is what a run for the first container makes, as far as no flag says otherwise.
 func byDefault(change func(*connected)) connected {
 	want := connected{
-		bridge: "brg0", gateway: "10.10.10.1/24", hostEnd: "veth0", name: "veth1",
+		bridge: "brg0", gateway: "10.10.10.1/24", hostLink: "veth0", name: "veth1",
 		address: "10.10.10.2/24", mac: "6e:73:0a:0a:0a:02", mtu: 1500,
 		routes: []string{"default via 10.10.10.1 dev veth1"},
 	}
@@ -59,18 +59,18 @@ func (want connected) check(host *testnet.Host, container *testnet.Container) {
 	if want.id != "" {
 		names = append(names, "netsetgo:c:"+want.name+":"+want.id)
 	}
-	hostEnd := onHost[want.hostEnd]
-	Expect(hostEnd.Details.Kind).To(Equal("veth"))
-	Expect(hostEnd.Bridge).To(Equal(want.bridge))
-	Expect(hostEnd.Flags).To(ContainElements("UP", "LOWER_UP"))
-	Expect(hostEnd.Group).To(Equal("7238503"))
-	Expect(hostEnd.Altnames).To(ConsistOf(names))
-	Expect(hostEnd.prefixes()).To(BeEmpty())
-	Expect(hostEnd.MTU).To(Equal(want.mtu))
+	hostLink := onHost[want.hostLink]
+	Expect(hostLink.Details.Kind).To(Equal("veth"))
+	Expect(hostLink.Bridge).To(Equal(want.bridge))
+	Expect(hostLink.Flags).To(ContainElements("UP", "LOWER_UP"))
+	Expect(hostLink.Group).To(Equal("7238503"))
+	Expect(hostLink.Altnames).To(ConsistOf(names))
+	Expect(hostLink.prefixes()).To(BeEmpty())
+	Expect(hostLink.MTU).To(Equal(want.mtu))
 
 	Expect(inside["lo"].Flags).To(ContainElements("UP", "LOWER_UP"))
 	peer := inside[want.name]
-	Expect(peer.PeerIndex).To(Equal(hostEnd.Index))
+	Expect(peer.PeerIndex).To(Equal(hostLink.Index))
 	Expect(peer.Flags).To(ContainElements("UP", "LOWER_UP"))
 	Expect(peer.prefixes()).To(ConsistOf(want.address), "no automatic IPv6 address either")
 	Expect(peer.MAC).To(Equal(want.mac))
@@ -138,7 +138,7 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 			c.address, c.mac = "10.10.10.254/24", "6e:73:0a:0a:0a:fe"
 		})),
 		Entry("by -vethNamePrefix", "-pid PID -vethNamePrefix eleven.byte", byDefault(func(c *connected) {
-			c.hostEnd, c.name = "eleven.byte0", "eleven.byte1"
+			c.hostLink, c.name = "eleven.byte0", "eleven.byte1"
 			c.routes = []string{"default via 10.10.10.1 dev eleven.byte1"}
 		})),
 		Entry("by -containerInterface", "-pid PID -containerInterface eth0", byDefault(func(c *connected) {
@@ -188,11 +188,11 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 		Expect(json.Unmarshal([]byte(first.Stdout), &got)).To(Succeed())
 
 		peer := links(&container.Process)["veth1"]
-		hostEnd := links(&host.Process)["veth0"]
+		hostLink := links(&host.Process)["veth0"]
 		Expect(got).To(HaveKeyWithValue("cniVersion", "1.1.0"))
 		Expect(got).To(HaveKeyWithValue("interfaces", []any{
-			map[string]any{"name": hostEnd.Bridge, "mac": "6e:73:0a:0a:0a:01", "mtu": float64(1400)},
-			map[string]any{"name": hostEnd.Name, "mac": hostEnd.MAC, "mtu": float64(1400)},
+			map[string]any{"name": hostLink.Bridge, "mac": "6e:73:0a:0a:0a:01", "mtu": float64(1400)},
+			map[string]any{"name": hostLink.Name, "mac": hostLink.MAC, "mtu": float64(1400)},
 			map[string]any{
 				"name": peer.Name, "mac": peer.MAC, "mtu": float64(peer.MTU),
 				"sandbox": fmt.Sprintf("/proc/%d/ns/net", container.Pid),
@@ -226,7 +226,7 @@ var _ = Describe("up, with the kernel", Label("root"), func() {
 		stays(&container.Process, inside)
 	})
 
-	It("makes the second host end with another number", func() {
+	It("makes the second host link with another number", func() {
 		up(host, container)
 		up(host, next)
 		Expect(links(&host.Process)).To(And(HaveLen(4), HaveKey("veth0"), HaveKey("veth1")))

@@ -122,12 +122,12 @@ var _ = Describe("a name with terminal escapes", Label("root"), func() {
 		}
 	},
 		Entry("of lo, in a container", inside("ip link set dev lo name '"+esc+"'"), "-pid PID"),
-		Entry("of a host end that down deletes", func(s scene) {
+		Entry("of a host link that down deletes", func(s scene) {
 			up(s.host, s.container)
 			s.host.Sh("ip link set dev veth0 down; ip link set dev veth0 name '" + esc + "'")
 		}, "down -pid PID"),
 		Entry("of a bridge that down deletes", onTheHost(ourBridge+"; ip link set dev brg0 down; ip link set dev brg0 name '"+esc+"'"), "down -id web"),
-		Entry("of a host end that a killed run left", func(s scene) {
+		Entry("of a host link that a killed run left", func(s scene) {
 			onTheHost(unfinishedPair)(s)
 			s.host.Sh("ip link set dev veth0 down; ip link set dev veth0 name '" + esc + "'")
 		}, "-pid PID"),

@@ -44,7 +44,7 @@ func objects(attachments []netsetgo.Listed) []listed {
 	all := []listed{}
 	for _, a := range attachments {
 		all = append(all, listed{
-			a.Container, a.Interface, a.Addresses, a.MAC.String(), a.Bridge, a.HostEnd, string(a.State), a.Received, a.Sent,
+			a.Container, a.Interface, a.Addresses, a.MAC.String(), a.Bridge, a.HostLink, string(a.State), a.Received, a.Sent,
 		})
 	}
 	return all
@@ -62,7 +62,7 @@ func table(attachments []netsetgo.Listed) string {
 		}
 		_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n",
 			word(a.Container), word(a.Interface), word(strings.Join(addresses, ",")), word(a.MAC.String()),
-			word(a.Bridge), word(a.HostEnd), a.State, a.Received, a.Sent)
+			word(a.Bridge), word(a.HostLink), a.State, a.Received, a.Sent)
 	}
 	_ = columns.Flush()
 	return text.String()

@@ -22,13 +22,13 @@ var _ = Describe("the table of attachments", Label("unit"), func() {
 	attached := []netsetgo.Listed{
 		{
 			Container: "web", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.10.10.2")},
-			MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Bridge: "brg0", HostEnd: "veth0", State: netsetgo.StateUp, Received: 1 << 40, Sent: 7,
+			MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Bridge: "brg0", HostLink: "veth0", State: netsetgo.StateUp, Received: 1 << 40, Sent: 7,
 		},
 		{
 			Container: "net:[4026532316]", Interface: "veth1", Addresses: []netip.Addr{netip.MustParseAddr("10.20.0.200"), netip.MustParseAddr("fd00::2")},
-			HostEnd: "veth17", State: netsetgo.StateNoCarrier, Received: 0, Sent: 1<<64 - 1,
+			HostLink: "veth17", State: netsetgo.StateNoCarrier, Received: 0, Sent: 1<<64 - 1,
 		},
-		{HostEnd: "veth3", Bridge: "a-long-name-123", State: netsetgo.StateIncomplete},
+		{HostLink: "veth3", Bridge: "a-long-name-123", State: netsetgo.StateIncomplete},
 	}
 
 	It("has a line for each, aligned, and a dash for what isn't known", func() {
@@ -46,7 +46,7 @@ net:[4026532316]  veth1      10.20.0.200,fd00::2  -                  -          
 
 	It("stays a table, and harmless, whatever the names are", func() {
 		odd := "a\x1b[2J\tb\nc\u009bm\u202ed\xff e"
-		text := table([]netsetgo.Listed{{Container: odd, Interface: odd, Bridge: odd, HostEnd: odd, State: netsetgo.StateUp}})
+		text := table([]netsetgo.Listed{{Container: odd, Interface: odd, Bridge: odd, HostLink: odd, State: netsetgo.StateUp}})
 		Expect(strings.Count(text, "\n")).To(Equal(2))
 		for _, r := range strings.ReplaceAll(text, "\n", "") {
 			Expect(unicode.IsPrint(r)).To(BeTrue(), "%q", r)

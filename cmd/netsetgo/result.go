@@ -46,7 +46,7 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 	r := result{
 		CNIVersion: "1.1.0",
 		Interfaces: []resultInterface{
-			resultOf(a.Bridge, ""), resultOf(a.HostEnd, ""), resultOf(a.Container, a.Sandbox),
+			resultOf(a.Bridge, ""), resultOf(a.HostLink, ""), resultOf(a.Container, a.Sandbox),
 		},
 		IPs: []resultIP{},
 	}

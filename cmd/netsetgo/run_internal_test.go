@@ -124,7 +124,7 @@ var _ = Describe("the result", Label("unit"), func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
 			Bridge:          netsetgo.Interface{Name: "brg0", MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}},
-			HostEnd:         netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
+			HostLink:        netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
 			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
 			Sandbox:         "/run/netns/blue",
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24")},
@@ -155,7 +155,7 @@ var _ = Describe("the result", Label("unit"), func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
 			Bridge:          netsetgo.Interface{Name: "brg0", MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}},
-			HostEnd:         netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
+			HostLink:        netsetgo.Interface{Name: "veth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3}},
 			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
 			Sandbox:         "/proc/4711/ns/net",
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
@@ -186,7 +186,7 @@ var _ = Describe("the result", Label("unit"), func() {
 	It("has only addresses, also where the bridge lost its own", func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
-			Bridge: netsetgo.Interface{Name: "brg0"}, HostEnd: netsetgo.Interface{Name: "veth0"},
+			Bridge: netsetgo.Interface{Name: "brg0"}, HostLink: netsetgo.Interface{Name: "veth0"},
 			Container: netsetgo.Interface{Name: "eth0"}, Address: netip.MustParseAddr("10.10.10.2"),
 		})).To(Succeed())
 		Expect(create.CreateFromBytes(out.Bytes())).Error().NotTo(HaveOccurred())

@@ -67,7 +67,7 @@ var flagTable = []flagDef{
 	{"defaultRoute", "", groupAddresses, comparing, "true", "give the container a default route by way of the bridge", "", func(o *options) any { return &o.defaultRoute }},
 
 	{"bridgeName", "NAME", groupLink, comparing, netsetgo.DefaultBridgeName, "the bridge, made where it is missing", completeBridge, func(o *options) any { return &o.bridgeName }},
-	{"vethNamePrefix", "PREFIX", groupLink, connecting, netsetgo.DefaultVethNamePrefix, "begins the names of the pair: the host end is PREFIX0, or another number", "", func(o *options) any { return &o.vethNamePrefix }},
+	{"vethNamePrefix", "PREFIX", groupLink, connecting, netsetgo.DefaultVethNamePrefix, "begins the names of the pair: the host link is PREFIX0, or another number", "", func(o *options) any { return &o.vethNamePrefix }},
 	{"containerInterface", "NAME", groupLink, connecting, "PREFIX1", "the interface in the container", "", func(o *options) any { return &o.containerInterface }},
 	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
 	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},

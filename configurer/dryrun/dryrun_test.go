@@ -153,20 +153,20 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		change := pair("veth1")
 		conn := connect(nil)
 		Expect(try(conn, change)).To(Succeed())
-		hostEnd, err := conn.Link(configurer.Which{Index: *change.Index})
+		hostLink, err := conn.Link(configurer.Which{Index: *change.Index})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(hostEnd.Peer).To(BeNumerically("<", 0))
-		Expect(hostEnd).To(Equal(configurer.Link{
+		Expect(hostLink.Peer).To(BeNumerically("<", 0))
+		Expect(hostLink).To(Equal(configurer.Link{
 			Index: *change.Index, Name: "veth1", Kind: "veth", Up: true, MTU: 1400, MAC: change.MAC, Master: 3, Group: 7,
-			Peer: hostEnd.Peer, PeerNamespace: 5,
+			Peer: hostLink.Peer, PeerNamespace: 5,
 		}))
-		peer := configurer.Link{Index: hostEnd.Peer, Name: "eth0", Kind: "veth", MTU: 1400, MAC: change.PeerMAC, Peer: hostEnd.Index}
+		peer := configurer.Link{Index: hostLink.Peer, Name: "eth0", Kind: "veth", MTU: 1400, MAC: change.PeerMAC, Peer: hostLink.Index}
 		Expect(connect(os.Stdin).Link(configurer.Which{Name: "eth0"})).To(Equal(peer))
-		Expect(conn.Ports(3)).To(Equal([]configurer.Link{there[1], hostEnd}))
+		Expect(conn.Ports(3)).To(Equal([]configurer.Link{there[1], hostLink}))
 		Expect(container.CloseCallCount()).To(Equal(1), "what was opened to make it is closed")
 		Expect(try(conn, pair("veth2"))).To(Equal(configurer.ErrExists), "the peer's name is taken")
 
-		Expect(try(conn, configurer.DeleteLink{Link: hostEnd.Index})).To(Succeed())
+		Expect(try(conn, configurer.DeleteLink{Link: hostLink.Index})).To(Succeed())
 		for _, end := range []configurer.Conn{conn, connect(os.Stdin)} {
 			for _, name := range []string{"veth1", "eth0"} {
 				_, err := end.Link(configurer.Which{Name: name})
@@ -190,9 +190,9 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		host.NamespaceIDReturns(0, configurer.ErrNotFound)
 		conn, change := connect(nil), pair("veth1")
 		Expect(try(conn, change)).To(Succeed())
-		hostEnd, err := conn.Link(configurer.Which{Name: "veth1"})
+		hostLink, err := conn.Link(configurer.Which{Name: "veth1"})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(conn.NamespaceID(os.Stdin)).To(Equal(hostEnd.PeerNamespace))
+		Expect(conn.NamespaceID(os.Stdin)).To(Equal(hostLink.PeerNamespace))
 	})
 
 	It("refuses a route that is there, whatever it leads by", func() {

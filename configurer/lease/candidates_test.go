@@ -107,7 +107,7 @@ var _ = Describe("a MAC", Label("unit"), func() {
 		}
 	})
 
-	It("of a host end is higher than any of a container's", func() {
+	It("of a host link is higher than any of a container's", func() {
 		low, high := netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("255.255.255.255")
 		Expect(lease.HostMAC(low).String() > lease.ContainerMAC(high).String()).To(BeTrue())
 	})

@@ -120,7 +120,7 @@ const noteMark = "netsetgo"
 type Note struct {
 	// Next is the address to be tried first; the zero Addr means the subnet's first.
 	Next netip.Addr
-	// Number is that of the next host end.
+	// Number is that of the next host link.
 	Number int
 }
 
@@ -157,7 +157,7 @@ func (n Note) String() string {
 	return text + " number=" + strconv.Itoa(n.Number)
 }
 
-// MaxNumber is the highest number of a host end: four digits, so that a prefix
+// MaxNumber is the highest number of a host link: four digits, so that a prefix
 // may have 11 of a name's 15 bytes.
 const MaxNumber = 9999
 
@@ -196,7 +196,7 @@ func After(gateway netip.Prefix, addr netip.Addr) netip.Addr {
 
 // The first two bytes of the MACs that are derived from an IPv4 address. All have
 // the bit of a locally administered address (IEEE 802, bit 1 of the first byte).
-// That of the host end is high, because a bridge that was given no MAC of its own
+// That of the host link is high, because a bridge that was given no MAC of its own
 // takes the lowest of its ports'.
 var (
 	containerMAC = [2]byte{0x6e, 0x73}
@@ -207,7 +207,7 @@ var (
 // address, so that neighbours who remember the address remember the right MAC.
 func ContainerMAC(addr netip.Addr) net.HardwareAddr { return derive(containerMAC, addr) }
 
-// HostMAC derives the MAC of a host end from its container's address.
+// HostMAC derives the MAC of a host link from its container's address.
 func HostMAC(addr netip.Addr) net.HardwareAddr { return derive(hostMAC, addr) }
 
 func derive(prefix [2]byte, addr netip.Addr) net.HardwareAddr {

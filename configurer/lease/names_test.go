@@ -11,7 +11,7 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
-var _ = Describe("the names of a host end", Label("unit"), func() {
+var _ = Describe("the names of a host link", Label("unit"), func() {
 	It("are written so", func() {
 		Expect(lease.AddressName("brg0", netip.MustParseAddr("10.10.10.2"))).To(Equal("netsetgo:a:brg0:10.10.10.2"))
 		Expect(lease.NamespaceName("veth1", 4026532001)).To(Equal("netsetgo:n:veth1:4026532001"))
