@@ -92,7 +92,7 @@ var _ = Describe("the verb check", Label("root"), func() {
 			"attachment of eth0 is missing; to mend it: netsetgo down -netns=blue -containerInterface=eth0; netsetgo up -netns=blue -containerInterface=eth0"),
 		Entry("the default of the interface", "-containerInterface=eth0", "", "attachment of veth1 is missing; to mend it: ANEW"),
 		Entry("the default of the prefix", "-vethNamePrefix=lan", "-containerInterface=lan1",
-			"name of the host link is lan0, asked for is veth and a number; to mend it: netsetgo down -netns=blue -containerInterface=lan1; netsetgo up -netns=blue -containerInterface=lan1"),
+			"name of the host end is lan0, asked for is veth and a number; to mend it: netsetgo down -netns=blue -containerInterface=lan1; netsetgo up -netns=blue -containerInterface=lan1"),
 	)
 
 	DescribeTable("of what isn't attached", func(change string) {
@@ -128,6 +128,8 @@ var _ = Describe("the verb check", Label("root"), func() {
 		ended := p.host.NewContainer()
 		ended.Kill()
 		flags = strings.NewReplacer("ENDED", strconv.Itoa(ended.Pid), "OWN", strconv.Itoa(p.host.Pid)).Replace(flags)
+		settleCarriers(&p.container.Process)
+		settleCarriers(&p.host.Process)
 		hostBefore, containerBefore := p.host.State(), p.container.State()
 		Expect(fails(execute(p.host, append([]string{"check"}, strings.Fields(flags)...)...), 1)).To(ContainSubstring(says))
 		stays(&p.host.Process, hostBefore)

@@ -195,6 +195,8 @@ var _ = Describe("-log", Label("root"), func() {
 		for _, verb := range []string{"up", "down", "check"} {
 			if verb == "down" {
 				up(host, container, "-id", "web")
+				settleCarriers(&container.Process)
+				settleCarriers(&host.Process)
 			}
 			hostBefore, containerBefore, runBefore := host.State(), container.State(), inRun(host)
 			line := fails(host.Run("timeout", "20", binary, verb, "-pid", pid, "-log", "/run/logs/log"), 1)
