@@ -92,7 +92,7 @@ var _ = Describe("the verb check", Label("root"), func() {
 			"attachment of eth0 is missing; to mend it: netsetgo down -netns=blue -containerInterface=eth0; netsetgo up -netns=blue -containerInterface=eth0"),
 		Entry("the default of the interface", "-containerInterface=eth0", "", "attachment of veth1 is missing; to mend it: ANEW"),
 		Entry("the default of the prefix", "-vethNamePrefix=lan", "-containerInterface=lan1",
-			"name of the host end is lan0, asked for is veth and a number; to mend it: netsetgo down -netns=blue -containerInterface=lan1; netsetgo up -netns=blue -containerInterface=lan1"),
+			"name of the host link is lan0, asked for is veth and a number; to mend it: netsetgo down -netns=blue -containerInterface=lan1; netsetgo up -netns=blue -containerInterface=lan1"),
 	)
 
 	DescribeTable("of what isn't attached", func(change string) {

@@ -118,21 +118,21 @@ var _ = Describe("the verb list", Label("root"), func() {
 		Expect(rows).To(HaveLen(2))
 		for container, name := range map[*testnet.Container]string{web: "eth0", other: "lan1"} {
 			inside := links(&container.Process)[name]
-			hostEnd := link{}
+			hostLink := link{}
 			for _, each := range links(&host.Process) {
 				if each.Index == inside.PeerIndex {
-					hostEnd = each
+					hostLink = each
 				}
 			}
 			who := map[string]string{"eth0": "web", "lan1": "net:[" + inodeOf(other) + "]"}[name]
-			got := list[hostEnd.Name]
+			got := list[hostLink.Name]
 			got.ReceivedBytes, got.SentBytes = 0, 0
 			Expect(got).To(Equal(listed{
 				Container: who, Interface: name, Addresses: []string{inside.Addresses[0].IP}, MAC: inside.MAC,
-				Bridge: hostEnd.Bridge, HostLink: hostEnd.Name, State: "up",
+				Bridge: hostLink.Bridge, HostLink: hostLink.Name, State: "up",
 			}))
-			Expect(rows[hostEnd.Name][:7]).To(Equal([]string{
-				who, name, inside.Addresses[0].IP, inside.MAC, hostEnd.Bridge, hostEnd.Name, "up",
+			Expect(rows[hostLink.Name][:7]).To(Equal([]string{
+				who, name, inside.Addresses[0].IP, inside.MAC, hostLink.Bridge, hostLink.Name, "up",
 			}))
 		}
 	})
@@ -209,7 +209,7 @@ var _ = Describe("the verb list", Label("root"), func() {
 	},
 		Entry("of which nothing is known to be wrong", "true", "up"),
 		Entry("whose end in the container is down", "nsenter --target PID --net ip link set veth1 down", "no carrier"),
-		Entry("whose host end is down", "ip link set veth0 down", "no carrier"),
+		Entry("whose host link is down", "ip link set veth0 down", "no carrier"),
 		Entry("whose ends are both down", "ip link set veth0 down; nsenter --target PID --net ip link set veth1 down", "no carrier"),
 		Entry("whose owner isn't written", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE", "incomplete"),
 		Entry("whose owner isn't written, and that is down", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE; ip link set veth0 down", "incomplete"),
@@ -230,11 +230,11 @@ var _ = Describe("the verb list", Label("root"), func() {
 			}
 			Expect(list).To(HaveLen(len(there)))
 			Expect(rows).To(HaveLen(len(there)))
-			for name, hostEnd := range there {
-				By(fmt.Sprintf("message %d: %v", n, hostEnd.Altnames))
+			for name, hostLink := range there {
+				By(fmt.Sprintf("message %d: %v", n, hostLink.Altnames))
 				got := list[name]
 				want := listed{Addresses: []string{}, MAC: links(&container.Process)["veth1"].MAC, Bridge: "brg0", HostLink: name, State: "incomplete"}
-				for _, altname := range hostEnd.Altnames {
+				for _, altname := range hostLink.Altnames {
 					switch strings.Split(altname, ":")[1] {
 					case "a":
 						want.Addresses = []string{"10.10.10.2"}
