@@ -169,11 +169,15 @@ var _ = Describe("-log", Label("root"), func() {
 		end := ends(lines)
 		Expect(end.Outcome).To(Equal("failed"))
 		Expect(end.Level).To(Equal("ERROR"))
+		if strings.Contains(state, `"id":"web"`) {
+			Expect(end.Container).To(Equal("web"))
+		}
 		Expect("netsetgo: " + end.Error).To(Equal(line))
 		Expect(end.Error).To(ContainSubstring(says))
 	},
 		Entry("for its status", 1, ociState("web", "paused", 4711), "", `its status is "paused"`),
 		Entry("for its point", 1, ociState("web", "creating", 1), "", "createContainer"),
+		Entry("because the container has stopped", 1, ociState("web", "stopped", 0), "up", `container "web" has stopped`),
 		Entry("for what isn't a state", 1, "{}x", "", "it isn't an OCI state"),
 		Entry("for no state at all", 1, "", "down", "it is empty"),
 		Entry("for an id that nothing takes", 2, ociState("a b", "created", 4711), "", `id "a b"`),
