@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/netsetgo/netsetgo"
@@ -35,6 +36,8 @@ type comparison struct {
 	found []netsetgo.Difference
 
 	hostLink, bridge, peer Link
+	// ofBridge is how many of found are of the bridge alone.
+	ofBridge int
 	// address is the one that the container should have; the zero Addr where nobody
 	// can tell.
 	address netip.Addr
@@ -57,6 +60,14 @@ func (c *comparison) compare() error {
 	for _, compare := range []func() error{c.compareBridge, c.compareLease, c.compareLinks, c.compareLoopback, c.compareRoutes} {
 		if err == nil {
 			err = compare()
+		}
+	}
+	// Where one thing needs a new attachment, that mends the others, too; to mend them
+	// one by one, before or after, could leave the old lease beside the new one.
+	own := c.found[c.ofBridge:]
+	if slices.ContainsFunc(own, func(d netsetgo.Difference) bool { return d.Mend == anew }) {
+		for i := range own {
+			own[i].Mend = anew
 		}
 	}
 	return err
@@ -125,16 +136,20 @@ func (c *comparison) compareBridge() error {
 	}
 	c.bridge = bridge
 	c.differs("state of "+name, "up", state(bridge), c.onHost(SetUp{bridge.Index, true}))
-	if mac := lease.ContainerMAC(gateway.Addr()); bridge.Group == lease.Group {
-		c.differs("MAC of "+name, mac, bridge.MAC, c.onHost(SetMAC{bridge.Index, mac}))
-	}
 	addresses, err := c.host.Addresses(bridge.Index)
 	if err != nil {
 		return err
 	}
+	// That of any of its addresses: it was made with one, and may have got others.
+	derived := func(address netip.Prefix) bool { return slices.Equal(lease.ContainerMAC(address.Addr()), bridge.MAC) }
+	if bridge.Group == lease.Group && !derived(gateway) && !slices.ContainsFunc(addresses, derived) {
+		mac := lease.ContainerMAC(gateway.Addr())
+		c.differs("MAC of "+name, mac, bridge.MAC, c.onHost(SetMAC{bridge.Index, mac}))
+	}
 	if !slices.Contains(addresses, gateway) {
 		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
 	}
+	c.ofBridge = len(c.found)
 	master := "none"
 	if c.hostLink.Master != 0 {
 		link, err := c.host.Link(Which{Index: c.hostLink.Master})
@@ -162,24 +177,36 @@ func (c *comparison) compareLease() error {
 	if number, ok := strings.CutPrefix(host.Name, prefix); !ok || strings.Trim(number, "0123456789") != "" {
 		c.differs("name of the host link", prefix+" and a number", host.Name, anew)
 	}
-	if c.address = cmp.Or(c.config.ContainerAddr(), owner.Address); !c.address.IsValid() {
+	c.address = cmp.Or(c.config.ContainerAddr(), owner.Address)
+	subnet := c.config.Gateway().Masked()
+	switch {
+	case !c.address.IsValid():
 		c.differs("lease of "+host.Name, present, missing, anew)
-	} else if !c.config.Gateway().Contains(c.address) {
-		c.differs("lease of "+host.Name, "an address of "+c.config.Gateway().Masked().String(), c.address, anew)
+	case owner.Address.IsValid() && owner.Address != c.address:
+		c.differs("lease of "+host.Name, c.address, owner.Address, anew)
+	case !subnet.Contains(c.address):
+		c.differs("lease of "+host.Name, "an address of "+subnet.String(), c.address, anew)
+	case owner.Bridge != "" && owner.Bridge != c.config.BridgeName:
+		c.differs("lease of "+host.Name, "one of "+c.config.BridgeName, "one of "+owner.Bridge, anew)
+	default:
+		c.compareName(lease.AddressName(c.config.BridgeName, c.address))
 	}
-	var names []string
-	if c.address.IsValid() && c.bridge.Index != 0 {
-		names = append(names, lease.AddressName(c.config.BridgeName, c.address))
-	}
-	if c.config.ID != "" && !c.config.IDIsHint {
-		names = append(names, lease.IDName(c.config.ContainerInterface, c.config.ID))
-	}
-	for _, name := range append(names, lease.NamespaceName(c.config.ContainerInterface, c.inode)) {
-		if !slices.Contains(host.Altnames, name) {
-			c.differs("name "+name+" of "+host.Name, present, missing, c.onHost(AddAltname{host.Index, name}))
+	if id := c.config.ID; id != "" && !c.config.IDIsHint {
+		name := lease.IDName(c.config.ContainerInterface, id)
+		if owner.ID != "" && !slices.Contains(host.Altnames, name) {
+			c.differs("id of "+host.Name, strconv.Quote(id), strconv.Quote(owner.ID), anew)
+		} else {
+			c.compareName(name)
 		}
 	}
+	c.compareName(lease.NamespaceName(c.config.ContainerInterface, c.inode))
 	return nil
+}
+
+func (c *comparison) compareName(name string) {
+	if !slices.Contains(c.hostLink.Altnames, name) {
+		c.differs("name "+name+" of "+c.hostLink.Name, present, missing, c.onHost(AddAltname{c.hostLink.Index, name}))
+	}
 }
 
 // compareLinks looks at the two ends.
@@ -189,7 +216,10 @@ func (c *comparison) compareLinks() error {
 	if err != nil {
 		return err
 	}
-	mtu = cmp.Or(mtu, c.bridge.MTU, host.MTU)
+	if mtu == 0 {
+		// The bridge's, which follows its ports: of the two ends, the lower was changed.
+		mtu = max(host.MTU, peer.MTU)
+	}
 	there := c.config.ContainerInterface + " in the container"
 	c.differs("name of "+there, c.config.ContainerInterface, peer.Name, anew)
 	c.differs("state of "+host.Name, "up", state(host), c.onHost(SetUp{host.Index, true}))
@@ -242,8 +272,20 @@ func (c *comparison) compareRoutes() error {
 	}
 	for _, route := range routes {
 		if c.config.DefaultRoute == netsetgo.No && route.Link == c.peer.Index && route.Destination.Bits() == 0 && !slices.Contains(asked, route.Route) {
-			c.differs("route "+describeRoute(route.Route)+" of the container", "none", present, c.inside(DeleteRoute{route}))
+			c.differs("route "+describeRoute(route.Route)+" of the container", "none", present, c.deleteDefault(route))
 		}
 	}
 	return nil
+}
+
+// deleteDefault is for a route that somebody else made, by whatever protocol.
+func (c *comparison) deleteDefault(route Route) string {
+	command := "ip route delete default dev " + Quote(c.peer.Name)
+	if route.Gateway.IsValid() {
+		command += " via " + route.Gateway.String()
+	}
+	if route.Metric != 0 {
+		command += " metric " + strconv.Itoa(route.Metric)
+	}
+	return InNamespace(c.namespace, command)
 }

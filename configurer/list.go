@@ -38,6 +38,12 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 		if errors.Is(err, ErrNotFound) {
 			continue // its container is gone, and it is going
 		}
+		// To be asked about settles a carrier that has just come; a list doesn't.
+		if !hostLink.Running {
+			if settled, err := host.Link(Which{Index: hostLink.Index}); err == nil {
+				hostLink.Running = settled.Running
+			}
+		}
 		listed := listed(hostLink)
 		listed.Bridge = names[hostLink.Master]
 		// A peer that can't be looked at, because this process mayn't or because the

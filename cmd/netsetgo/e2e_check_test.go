@@ -77,23 +77,48 @@ var _ = Describe("the verb check", Label("root"), func() {
 			"MAC of veth1 in the container is 02:00:00:00:00:2a, asked for is 6e:73:0a:0a:0a:02; to mend it: ip -netns blue link set dev veth1 address 6e:73:0a:0a:0a:02"),
 		Entry("the default of an address, which is the one leased", "-containerAddress=10.10.10.77", ""),
 		Entry("an id", "-id=other", "-id=web",
+			`id of veth0 is "other", asked for is "web"; to mend it: netsetgo down -netns=blue -id=web; netsetgo up -netns=blue -id=web`),
+		Entry("an id where there was none", "", "-id=web",
 			"name netsetgo:c:veth1:web of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:c:veth1:web"),
+		Entry("an address", "", "-containerAddress=10.10.10.9",
+			"lease of veth0 is 10.10.10.2, asked for is 10.10.10.9; to mend it: ANEW",
+			"MAC of veth1 in the container is 6e:73:0a:0a:0a:02, asked for is 6e:73:0a:0a:0a:09; to mend it: ANEW",
+			"address of veth1 in the container is [10.10.10.2/24], asked for is 10.10.10.9/24; to mend it: ANEW"),
 		Entry("the default of an id, which is any", "-id=other", ""),
 		Entry("a route", "-route=192.168.0.0/16", "-route=192.168.0.0/16,metric=5",
 			"route 192.168.0.0/16 via 10.10.10.1 metric 5 of the container is missing; to mend it: ip -netns blue route add 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 5"),
 		Entry("the default of routes, beside which others may be", "-route=192.168.0.0/16", ""),
 		Entry("no default route", "", "-defaultRoute=false",
-			"route 0.0.0.0/0 via 10.10.10.1 of the container is present, asked for is none; to mend it: ip -netns blue route delete default via 10.10.10.1 dev veth1 proto static"),
+			"route 0.0.0.0/0 via 10.10.10.1 of the container is present, asked for is none; to mend it: ip -netns blue route delete default dev veth1 via 10.10.10.1"),
 		Entry("the default of the default route", "-defaultRoute=false", "",
 			"route 0.0.0.0/0 via 10.10.10.1 of the container is missing; to mend it: ip -netns blue route add default via 10.10.10.1 dev veth1 proto static"),
-		Entry("a bridge", "", "-bridgeName=lab", "bridge lab is missing; to mend it: ANEW"),
-		Entry("the default of the bridge", "-bridgeName=lab", "", "bridge brg0 is missing; to mend it: ANEW"),
+		Entry("a bridge", "", "-bridgeName=lab", "bridge lab is missing; to mend it: ANEW", "lease of veth0 is one of brg0, asked for is one of lab; to mend it: ANEW"),
+		Entry("the default of the bridge", "-bridgeName=lab", "", "bridge brg0 is missing; to mend it: ANEW",
+			"lease of veth0 is one of lab, asked for is one of brg0; to mend it: ANEW"),
 		Entry("an interface", "", "-containerInterface=eth0",
 			"attachment of eth0 is missing; to mend it: netsetgo down -netns=blue -containerInterface=eth0; netsetgo up -netns=blue -containerInterface=eth0"),
 		Entry("the default of the interface", "-containerInterface=eth0", "", "attachment of veth1 is missing; to mend it: ANEW"),
 		Entry("the default of the prefix", "-vethNamePrefix=lan", "-containerInterface=lan1",
 			"name of the host link is lan0, asked for is veth and a number; to mend it: netsetgo down -netns=blue -containerInterface=lan1; netsetgo up -netns=blue -containerInterface=lan1"),
 	)
+
+	It("mends what is asked for otherwise, and leaves nothing of what was there", func() {
+		succeeds(execute(p.host, "-netns", "blue", "-id", "other", "-containerAddress", "10.10.10.7"))
+		asked := []string{"-netns", "blue", "-id", "web", "-bridgeName", "lab", "-bridgeAddress", "10.20.0.1/16"}
+		Expect(p.paste(p.check("", asked...))).To(BeEmpty())
+		Expect(p.check("", asked...)).To(BeEmpty())
+		Expect(p.host.Must("ip", "link")).NotTo(Or(ContainSubstring("brg0"), ContainSubstring("10.10.10"), ContainSubstring("other")))
+		Expect(links(&p.container.Process)["veth1"].prefixes()).To(Equal([]string{"10.20.0.2/16"}))
+	})
+
+	It("doesn't take the MTU of a bridge that follows its ports for what was asked for", func() {
+		p.host.Sh("ip netns add red")
+		succeeds(execute(p.host, "-netns", "blue"))
+		succeeds(execute(p.host, "-netns", "red", "-mtu", "1280"))
+		Expect(p.check("", "-netns", "blue")).To(BeEmpty())
+		p.host.Sh("ip link set dev veth0 mtu 1300")
+		Expect(p.check("", "-netns", "blue")).To(Equal([]string{"MTU of veth0 is 1300, asked for is 1500; to mend it: ip link set dev veth0 mtu 1500"}))
+	})
 
 	DescribeTable("of what isn't attached", func(change string) {
 		p.host.Sh(strings.NewReplacer("PID", pid, "NETSETGO", binary).Replace(change))
