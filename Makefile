@@ -13,15 +13,15 @@ export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 .DEFAULT_GOAL := help
 .PHONY: build install test lint generate readme demo clean help
 
-build: ## build bin/netsetgo, a static binary
+build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
+	@env -u GOOS -u GOARCH go run ./cmd/netsetgo man >bin/netsetgo.8
+	@env -u GOOS -u GOARCH go run ./cmd/netsetgo completions >bin/netsetgo.bash
 
-install: ## copy it to /usr/local/bin, with manual and completions (PREFIX=/usr, DESTDIR=...)
+install: ## copy them below /usr/local (PREFIX=/usr, DESTDIR=...)
 	@test -x bin/netsetgo || { echo "first: make build" >&2; exit 1; }
 	install -D -m 0755 bin/netsetgo $(DESTDIR)$(PREFIX)/bin/netsetgo
-	bin/netsetgo man >bin/netsetgo.8
 	install -D -m 0644 bin/netsetgo.8 $(DESTDIR)$(PREFIX)/share/man/man8/netsetgo.8
-	bin/netsetgo completions >bin/netsetgo.bash
 	install -D -m 0644 bin/netsetgo.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netsetgo
 
 test: ## run every test: root for all of them; installs what they need by apt-get
@@ -34,6 +34,7 @@ generate: ## make the fakes anew
 	go generate ./...
 
 readme: build ## run the README's console sessions and write down what they print (root)
+	@[ "$$(id -u)" = 0 ] || { echo "make readme needs root" >&2; exit 1; }
 	@ci/packages.sh iproute2 util-linux
 	go run ./ci/readme
 

@@ -167,6 +167,8 @@ var _ = Describe("validating a configuration", Label("unit"), func() {
 		Entry("a route of IPv6", of(routed(to("fd00::/8", "", 0))), "only IPv4"),
 		Entry("a route with host bits", of(routed(to("192.168.1.1/16", "", 0))), "host bits; the network is 192.168.0.0/16"),
 		Entry("a route whose gateway is outside the subnet", of(routed(to("192.168.0.0/16", "10.0.0.9", 0))), "10.0.0.9 isn't in the bridge's subnet"),
+		Entry("a route whose gateway is everybody", of(routed(to("192.168.0.0/16", "10.10.10.255", 0))), "10.10.10.255 is the broadcast address of 10.10.10.0/24"),
+		Entry("the route that comes with the address", of(routed(to("10.10.10.0/24", "", 0))), "which is there of itself"),
 		Entry("a route whose gateway is of IPv6", of(routed(to("192.168.0.0/16", "fd00::1", 0))), "isn't in the bridge's subnet"),
 		Entry("a route with a metric below 0", of(routed(to("192.168.0.0/16", "", -1))), "metric -1"),
 		Entry("a route with a metric too high", of(routed(to("192.168.0.0/16", "", 1<<32))), "metric 4294967296"),

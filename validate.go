@@ -163,10 +163,14 @@ func (c NetworkConfig) checkRoutes() error {
 			return invalid("route %s has host bits; the network is %s", route.Destination, route.Destination.Masked())
 		case !gateway.Contains(route.Gateway):
 			return invalid("route %s: the gateway %s isn't in the bridge's subnet %s", route.Destination, route.Gateway, gateway.Masked())
+		case route.Gateway == Broadcast(gateway):
+			return invalid("route %s: the gateway %s is the broadcast address of %s: choose another", route.Destination, route.Gateway, gateway.Masked())
+		case route.Destination == gateway.Masked() && route.Metric == 0:
+			return invalid("route %s is that of the bridge's subnet, which is there of itself: leave it out", route.Destination)
 		case int64(route.Metric) < 0 || int64(route.Metric) > 1<<32-1:
 			return invalid("route %s: metric %d isn't between 0 and 4294967295", route.Destination, route.Metric)
 		case seen[key{route.Destination, route.Metric}]:
-			return invalid("route %s is asked for twice with metric %d", route.Destination, route.Metric)
+			return invalid("route %s is asked for twice with metric %d: leave one out, or the default route that is made of itself", route.Destination, route.Metric)
 		}
 		seen[key{route.Destination, route.Metric}] = true
 	}

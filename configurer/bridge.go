@@ -139,23 +139,33 @@ func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() er
 	}
 }
 
-// checkSubnet refuses a subnet that the host reaches by another link: what is sent
-// to the containers would go there.
+// checkSubnet refuses a subnet that the host has an address in already, or reaches by
+// another link: what is sent to the containers would go there, or the other way round.
 func (r *run) checkSubnet(gateway netip.Prefix) error {
+	doing := fmt.Sprintf("giving bridge %s its address %s", r.config.BridgeName, gateway)
 	route, err := r.host.RouteTo(gateway.Addr())
-	if errors.Is(err, ErrNotFound) || err == nil && route.Destination.Bits() < gateway.Bits() {
-		return nil
+	if err == nil && route.Destination.Bits() >= gateway.Bits() {
+		link, err := r.host.Link(Which{Index: route.Link})
+		if err != nil {
+			return fmt.Errorf("%s: looking what reaches it: %w", doing, err)
+		}
+		if link.Name == r.config.BridgeName {
+			return nil // by another run, a moment ago
+		}
+		return fmt.Errorf("%s: the host reaches %s by %s %q; choose another -bridgeAddress",
+			doing, gateway.Masked(), cmp.Or(link.Kind, "device"), link.Name)
 	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%s: looking whether it is in use: %w", doing, err)
+	}
+	addresses, err := r.host.Addresses(0)
 	if err != nil {
-		return fmt.Errorf("looking whether %s is in use: %w", gateway.Masked(), err)
+		return fmt.Errorf("%s: reading the addresses of the host: %w", doing, err)
 	}
-	link, err := r.host.Link(Which{Index: route.Link})
-	if err != nil {
-		return fmt.Errorf("looking what %s is in use by: %w", gateway.Masked(), err)
+	for _, address := range addresses {
+		if address != gateway && address.Overlaps(gateway) {
+			return fmt.Errorf("%s: the host has %s, whose subnet overlaps with it; choose another -bridgeAddress", doing, address)
+		}
 	}
-	if link.Name == r.config.BridgeName {
-		return nil // by another run, a moment ago
-	}
-	return fmt.Errorf("giving bridge %s its address: the host reaches %s by %s %q; choose another -bridgeAddress",
-		r.config.BridgeName, gateway.Masked(), cmp.Or(link.Kind, "device"), link.Name)
+	return nil
 }

@@ -36,8 +36,8 @@ type comparison struct {
 	found []netsetgo.Difference
 
 	hostLink, bridge, peer Link
-	// ofBridge is how many of found are of the bridge alone.
-	ofBridge int
+	// apart is how many of found are mended apart from the attachment.
+	apart int
 	// address is the one that the container should have; the zero Addr where nobody
 	// can tell.
 	address netip.Addr
@@ -57,14 +57,14 @@ func (c *comparison) compare() error {
 		c.differs("attachment of "+c.config.ContainerInterface, present, missing, anew)
 		return nil
 	}
-	for _, compare := range []func() error{c.compareBridge, c.compareLease, c.compareLinks, c.compareLoopback, c.compareRoutes} {
+	for _, compare := range []func() error{c.compareLoopback, c.compareBridge, c.compareMaster, c.compareLease, c.compareLinks, c.compareRoutes} {
 		if err == nil {
 			err = compare()
 		}
 	}
 	// Where one thing needs a new attachment, that mends the others, too; to mend them
 	// one by one, before or after, could leave the old lease beside the new one.
-	own := c.found[c.ofBridge:]
+	own := c.found[c.apart:]
 	if slices.ContainsFunc(own, func(d netsetgo.Difference) bool { return d.Mend == anew }) {
 		for i := range own {
 			own[i].Mend = anew
@@ -91,12 +91,14 @@ func (c *comparison) onHost(change Change) string {
 }
 
 func (c *comparison) inside(change Change) string {
-	return InNamespace(c.namespace, Command(change, func(index int) string {
-		if index == loopback {
-			return "lo"
-		}
-		return c.peer.Name
-	}))
+	return InNamespace(c.namespace, Command(change, c.nameInside))
+}
+
+func (c *comparison) nameInside(index int) string {
+	if index == loopback {
+		return "lo"
+	}
+	return c.peer.Name
 }
 
 // find looks for the two ends in every way: what one goes by may be what is wrong.
@@ -122,19 +124,24 @@ func (c *comparison) find() error {
 	return err
 }
 
-// compareBridge looks at the bridge that is asked for, and whether the host link is
-// on it.
+// compareBridge looks at the bridge that is asked for, and how the host reaches the
+// container by it.
 func (c *comparison) compareBridge() error {
 	name, gateway := c.config.BridgeName, c.config.Gateway()
 	bridge, err := c.host.Link(Which{Name: name})
-	if errors.Is(err, ErrNotFound) || err == nil && (bridge.Kind != kindBridge || bridge.Name != name) {
-		c.differs("bridge "+name, present, missing, anew)
-		return nil
+	if errors.Is(err, ErrNotFound) {
+		return nil // which compareMaster tells
+	}
+	if err == nil && (bridge.Kind != kindBridge || bridge.Name != name) {
+		err = fmt.Errorf("looking for bridge %s: that is a name of %s; choose another -bridgeName", name, describe(bridge))
 	}
 	if err != nil {
 		return err
 	}
 	c.bridge = bridge
+	if _, ours := lease.ReadNote(bridge.Alias); ours && bridge.Alias != "" {
+		c.differs("group of "+name, lease.Group, bridge.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(name), lease.Group))
+	}
 	c.differs("state of "+name, "up", state(bridge), c.onHost(SetUp{bridge.Index, true}))
 	addresses, err := c.host.Addresses(bridge.Index)
 	if err != nil {
@@ -148,17 +155,50 @@ func (c *comparison) compareBridge() error {
 	}
 	if !slices.Contains(addresses, gateway) {
 		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
+		return nil // which brings the route
 	}
-	c.ofBridge = len(c.found)
+	return c.compareSubnet(c.host, bridge, gateway)
+}
+
+// compareSubnet looks at the route that comes with an address and with a link that
+// is up.
+func (c *comparison) compareSubnet(conn Conn, link Link, address netip.Prefix) error {
+	routes, err := conn.Routes()
+	if err != nil || !link.Up {
+		return err
+	}
+	there := func(route Route) bool { return route.Link == link.Index && route.Destination == address.Masked() }
+	if slices.ContainsFunc(routes, there) {
+		return nil
+	}
+	mend := fmt.Sprintf("ip route replace %s dev %s proto kernel scope link src %s", address.Masked(), Quote(link.Name), address.Addr())
+	if conn == c.container {
+		mend = InNamespace(c.namespace, mend)
+	}
+	c.differs(fmt.Sprintf("route %s by %s", address.Masked(), link.Name), present, missing, mend)
+	return nil
+}
+
+// compareMaster looks whether the host link is ours, and on the bridge. From here on
+// it is the attachment that is looked at.
+func (c *comparison) compareMaster() error {
+	host := c.hostLink
+	c.differs("group of "+host.Name, lease.Group, host.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(host.Name), lease.Group))
+	c.apart = len(c.found)
+	if c.bridge.Index == 0 {
+		c.differs("bridge "+c.config.BridgeName, present, missing, anew)
+		return nil
+	}
 	master := "none"
-	if c.hostLink.Master != 0 {
-		link, err := c.host.Link(Which{Index: c.hostLink.Master})
+	if host.Master != 0 {
+		link, err := c.host.Link(Which{Index: host.Master})
 		if err != nil {
 			return err
 		}
 		master = link.Name
 	}
-	c.differs("master of "+c.hostLink.Name, name, master, fmt.Sprintf("ip link set dev %s master %s", Quote(c.hostLink.Name), Quote(name)))
+	c.differs("master of "+host.Name, c.bridge.Name, master,
+		fmt.Sprintf("ip link set dev %s master %s", Quote(host.Name), Quote(c.bridge.Name)))
 	return nil
 }
 
@@ -172,7 +212,6 @@ func state(link Link) string {
 // compareLease looks at what makes the host link ours, and finds out its address.
 func (c *comparison) compareLease() error {
 	host, owner := c.hostLink, lease.ReadOwner(c.hostLink.Altnames)
-	c.differs("group of "+host.Name, lease.Group, host.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(host.Name), lease.Group))
 	prefix := c.config.VethNamePrefix
 	if number, ok := strings.CutPrefix(host.Name, prefix); !ok || strings.Trim(number, "0123456789") != "" {
 		c.differs("name of the host link", prefix+" and a number", host.Name, anew)
@@ -191,8 +230,16 @@ func (c *comparison) compareLease() error {
 	default:
 		c.compareName(lease.AddressName(c.config.BridgeName, c.address))
 	}
+	if c.address.IsValid() {
+		if err := c.checkHolder(lease.AddressName(c.config.BridgeName, c.address), c.address.String()); err != nil {
+			return err
+		}
+	}
 	if id := c.config.ID; id != "" && !c.config.IDIsHint {
 		name := lease.IDName(c.config.ContainerInterface, id)
+		if err := c.checkHolder(name, strconv.Quote(id)); err != nil {
+			return err
+		}
 		if owner.ID != "" && !slices.Contains(host.Altnames, name) {
 			c.differs("id of "+host.Name, strconv.Quote(id), strconv.Quote(owner.ID), anew)
 		} else {
@@ -203,89 +250,21 @@ func (c *comparison) compareLease() error {
 	return nil
 }
 
+// checkHolder refuses to compare with what is somebody else's: no command would mend
+// that.
+func (c *comparison) checkHolder(name, what string) error {
+	holder, err := c.host.Link(Which{Name: name})
+	if errors.Is(err, ErrNotFound) || err == nil && holder.Index == c.hostLink.Index {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("looking for %s: %s holds it, by host link %s; choose another", what, lease.ReadOwner(holder.Altnames), holder.Name)
+}
+
 func (c *comparison) compareName(name string) {
 	if !slices.Contains(c.hostLink.Altnames, name) {
 		c.differs("name "+name+" of "+c.hostLink.Name, present, missing, c.onHost(AddAltname{c.hostLink.Index, name}))
 	}
-}
-
-// compareLinks looks at the two ends.
-func (c *comparison) compareLinks() error {
-	host, peer := c.hostLink, c.peer
-	mtu, err := c.mtu()
-	if err != nil {
-		return err
-	}
-	if mtu == 0 {
-		// The bridge's, which follows its ports: of the two ends, the lower was changed.
-		mtu = max(host.MTU, peer.MTU)
-	}
-	there := c.config.ContainerInterface + " in the container"
-	c.differs("name of "+there, c.config.ContainerInterface, peer.Name, anew)
-	c.differs("state of "+host.Name, "up", state(host), c.onHost(SetUp{host.Index, true}))
-	c.differs("state of "+there, "up", state(peer), c.inside(SetUp{peer.Index, true}))
-	c.differs("MTU of "+host.Name, mtu, host.MTU, c.onHost(SetMTU{host.Index, mtu}))
-	c.differs("MTU of "+there, mtu, peer.MTU, c.inside(SetMTU{peer.Index, mtu}))
-	if !c.address.IsValid() {
-		return nil
-	}
-	mac := c.config.MAC
-	if mac == nil {
-		mac = lease.ContainerMAC(c.address)
-	}
-	c.differs("MAC of "+there, mac, peer.MAC, c.inside(SetMAC{peer.Index, mac}))
-	addresses, err := c.container.Addresses(peer.Index)
-	if asked := netip.PrefixFrom(c.address, c.config.Gateway().Bits()); err == nil && !slices.Contains(addresses, asked) {
-		c.differs("address of "+there, asked, list(addresses), c.inside(AddAddress{peer.Index, asked}))
-	}
-	return err
-}
-
-func (c *comparison) compareLoopback() error {
-	lo, err := c.container.Link(Which{Index: loopback})
-	if err != nil {
-		return err
-	}
-	c.differs("state of lo in the container", "up", state(lo), c.inside(SetUp{loopback, true}))
-	if !lo.Up {
-		return nil // what brings it up gives it its address (inetdev_event, net/ipv4/devinet.c)
-	}
-	addresses, err := c.container.Addresses(loopback)
-	const asked = "127.0.0.1/8"
-	if err == nil && !slices.Contains(addresses, netip.MustParsePrefix(asked)) {
-		c.differs("address of lo in the container", asked, list(addresses), InNamespace(c.namespace, "ip address add "+asked+" dev lo"))
-	}
-	return err
-}
-
-func (c *comparison) compareRoutes() error {
-	routes, err := c.container.Routes()
-	if err != nil {
-		return err
-	}
-	asked := c.config.AllRoutes()
-	for _, each := range asked {
-		route := Route{Route: each, Link: c.peer.Index}
-		if !slices.Contains(routes, route) {
-			c.differs("route "+describeRoute(each)+" of the container", present, missing, c.inside(AddRoute{route}))
-		}
-	}
-	for _, route := range routes {
-		if c.config.DefaultRoute == netsetgo.No && route.Link == c.peer.Index && route.Destination.Bits() == 0 && !slices.Contains(asked, route.Route) {
-			c.differs("route "+describeRoute(route.Route)+" of the container", "none", present, c.deleteDefault(route))
-		}
-	}
-	return nil
-}
-
-// deleteDefault is for a route that somebody else made, by whatever protocol.
-func (c *comparison) deleteDefault(route Route) string {
-	command := "ip route delete default dev " + Quote(c.peer.Name)
-	if route.Gateway.IsValid() {
-		command += " via " + route.Gateway.String()
-	}
-	if route.Metric != 0 {
-		command += " metric " + strconv.Itoa(route.Metric)
-	}
-	return InNamespace(c.namespace, command)
 }

@@ -87,7 +87,7 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 			{What: "MTU of veth1 in the container", Asked: "1450", Is: "1400", Mend: inContainer + "ip link set dev veth1 mtu 1450"},
 			{
 				What: "route 0.0.0.0/0 via 10.10.10.1 of the container", Asked: "present", Is: "missing",
-				Mend: inContainer + "ip route add default via 10.10.10.1 dev veth1 proto static",
+				Mend: inContainer + "ip route replace default via 10.10.10.1 dev veth1 proto static",
 			},
 		}))
 	})
@@ -115,8 +115,8 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 			"bridge brg0", "present", "missing", ""),
 		Entry("the bridge renamed", func(at changed) { at.bridge.Name = "mine" },
 			"bridge brg0", "present", "missing", ""),
-		Entry("the bridge renamed, its name a second one", func(at changed) { at.bridge.Name, at.bridge.Altnames = "mine", []string{"brg0"} },
-			"bridge brg0", "present", "missing", ""),
+		Entry("the bridge's group", func(at changed) { at.bridge.Group = 0 },
+			"group of brg0", "7238503", "0", "ip link set dev brg0 group 7238503"),
 		Entry("the host link off the bridge", func(at changed) { at.hostLink.Master = 0 },
 			"master of veth0", "brg0", "none", "ip link set dev veth0 master brg0"),
 		Entry("the host link on another bridge", func(at changed) { at.hostLink.Master = at.w.host().addBridge("br7").Index },
@@ -145,7 +145,10 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 		Entry("the interface's address taken", func(at changed) { at.peer.addresses = nil },
 			"address of veth1 in the container", "10.10.10.2/24", "none", inContainer+"ip address add 10.10.10.2/24 broadcast 10.10.10.255 dev veth1"),
 		Entry("the interface's address", func(at changed) { at.peer.addresses[0] = netip.MustParsePrefix("10.10.10.3/24") },
-			"address of veth1 in the container", "10.10.10.2/24", "[10.10.10.3/24]", inContainer+"ip address add 10.10.10.2/24 broadcast 10.10.10.255 dev veth1"),
+			"address of veth1 in the container", "10.10.10.2/24", "[10.10.10.3/24]", ""),
+		Entry("the interface's first address", func(at changed) {
+			at.peer.addresses = append([]netip.Prefix{netip.MustParsePrefix("10.10.10.3/24")}, at.peer.addresses...)
+		}, "address of veth1 in the container", "10.10.10.2/24", "[10.10.10.3/24 10.10.10.2/24]", ""),
 		Entry("the interface's name", func(at changed) { at.peer.Name = "mine" },
 			"name of veth1 in the container", "veth1", "mine", ""),
 		Entry("lo down", func(at changed) { at.lo.Up = false },
@@ -154,16 +157,16 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 			"address of lo in the container", "127.0.0.1/8", "none", inContainer+"ip address add 127.0.0.1/8 dev lo"),
 		Entry("the default route taken", func(at changed) { at.peer.in.routes = at.peer.in.routes[1:] },
 			"route 0.0.0.0/0 via 10.10.10.1 of the container", "present", "missing",
-			inContainer+"ip route add default via 10.10.10.1 dev veth1 proto static"),
+			inContainer+"ip route replace default via 10.10.10.1 dev veth1 proto static"),
 		Entry("a route taken", func(at changed) { at.peer.in.routes = at.peer.in.routes[:1] },
 			"route 192.168.0.0/16 via 10.10.10.1 metric 7 of the container", "present", "missing",
-			inContainer+"ip route add 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
+			inContainer+"ip route replace 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
 		Entry("a route by another way", func(at changed) { at.peer.in.routes[1].Gateway = netip.MustParseAddr("10.10.10.9") },
 			"route 192.168.0.0/16 via 10.10.10.1 metric 7 of the container", "present", "missing",
-			inContainer+"ip route add 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
+			inContainer+"ip route replace 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
 		Entry("a route by another link", func(at changed) { at.peer.in.routes[1].Link = loopback },
 			"route 192.168.0.0/16 via 10.10.10.1 metric 7 of the container", "present", "missing",
-			inContainer+"ip route add 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
+			inContainer+"ip route replace 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 7"),
 		Entry("the container let go of it", func(at changed) { at.w.host().remove(at.peer) },
 			"attachment of veth1", "present", "missing", ""),
 		Entry("the interface in another namespace", func(at changed) {

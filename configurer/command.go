@@ -79,13 +79,21 @@ func setLink(names Names, index int, what string) string {
 	return fmt.Sprintf("ip link set dev %s %s", Quote(names(index)), what)
 }
 
-// command names the protocol too, for which ip(8) has a default of its own.
+// command names the protocol too, for which ip(8) has a default of its own; a route is
+// deleted whoever made it.
 func (r Route) command(verb string, names Names) string {
 	destination := r.Destination.String()
 	if r.Destination.Bits() == 0 {
 		destination = "default"
 	}
-	text := fmt.Sprintf("ip route %s %s via %s dev %s proto static", verb, destination, r.Gateway, Quote(names(r.Link)))
+	text := fmt.Sprintf("ip route %s %s", verb, destination)
+	if r.Gateway.IsValid() {
+		text += " via " + r.Gateway.String()
+	}
+	text += " dev " + Quote(names(r.Link))
+	if verb != "delete" {
+		text += " proto static"
+	}
 	if r.Metric != 0 {
 		text += " metric " + strconv.Itoa(r.Metric)
 	}
@@ -123,10 +131,10 @@ func Quote(text string) string {
 	odd := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) }
 	switch {
 	case strings.ContainsFunc(text, odd):
-		// By numbers, whatever isn't plain, and what means something to printf.
+		// By numbers, what can't be seen, and what means something to printf or a shell.
 		var escaped strings.Builder
 		for _, b := range []byte(text) {
-			if plain(rune(b)) && b != '%' && b != '-' {
+			if b >= ' ' && b <= '~' && !strings.ContainsRune(`'\%-!`, rune(b)) {
 				escaped.WriteByte(b)
 			} else {
 				fmt.Fprintf(&escaped, `\%03o`, b)

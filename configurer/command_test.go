@@ -91,7 +91,7 @@ var commandLines = []struct {
 	},
 	{
 		configurer.DeleteRoute{Route: route("192.168.0.0/16", "10.10.10.9", 7)},
-		"ip route delete 192.168.0.0/16 via 10.10.10.9 dev veth0 proto static metric 7",
+		"ip route delete 192.168.0.0/16 via 10.10.10.9 dev veth0 metric 7",
 	},
 	// Wherever a link is named it may be called anything.
 	{configurer.DeleteLink{Link: 5}, "ip link delete dev 'a b'"},
@@ -173,10 +173,10 @@ var oddTexts = []struct{ what, text, word string }{
 	{"another alphabet", "schön", "'schön'"},
 	{"a line's end", "a\nb", `"$(printf 'a\012b')"`},
 	{"a tab", "a\tb", `"$(printf 'a\011b')"`},
-	{"an escape sequence", "\x1b[31mred", `"$(printf '\033\13331mred')"`},
+	{"an escape sequence", "\x1b[31mred", `"$(printf '\033[31mred')"`},
 	{"a deletion", "a\x7f", `"$(printf 'a\177')"`},
 	{"a control character beside digits", "\x017", `"$(printf '\0017')"`},
-	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", `"$(printf '\007\047\134\042\044\050reboot\051\140')"`},
+	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", "\"$(printf '\\007\\047\\134\"$(reboot)`')\""},
 	{"a control character of the upper half", "\u009b31m", `"$(printf '\302\23331m')"`},
 	{"a hyphen first, and a control character", "-n\x1b", `"$(printf '\055n\033')"`},
 	{"a percent sign beside a control character", "\x1b%s", `"$(printf '\033\045s')"`},

@@ -80,6 +80,7 @@ type Reader interface {
 	// Peer returns the other end of a pair of veth, in whatever namespace it is:
 	// ErrNotFound where that is gone.
 	Peer(link Link) (Link, error)
+	// Addresses of a link, or where that is 0 of all.
 	Addresses(link int) ([]netip.Prefix, error)
 	// Routes are those of the main table, IPv4.
 	Routes() ([]Route, error)

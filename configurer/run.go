@@ -184,7 +184,7 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 			return err
 		}
 		if late := inTime(deadline); late != nil {
-			return fmt.Errorf("%w: %w", late, err)
+			return fmt.Errorf("%w: %w", err, late)
 		}
 		time.Sleep(pause)
 	}

@@ -92,7 +92,7 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		found, err := w.expectCheck(netsetgo.NetworkConfig{DefaultRoute: netsetgo.No})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(found).To(ConsistOf(HaveField("Mend", inContainer+"ip route delete default dev veth1 via 10.10.10.1")))
+		Expect(found).To(ConsistOf(HaveField("Mend", inContainer+"ip route delete default via 10.10.10.1 dev veth1")))
 	})
 
 	It("leaves alone a default route by a link that isn't netsetgo's", func() {
@@ -119,12 +119,46 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		found, err := w.expectCheck(netsetgo.NetworkConfig{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lines(found)).To(Equal(`
+state of lo in the container: up, not down
 name netsetgo:n:veth1:4026532001 of veth0: present, not missing
 state of veth1 in the container: up, not down
 address of veth1 in the container: 10.10.10.2/24, not none
-state of lo in the container: up, not down
 route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing
 `[1:]))
+	})
+
+	DescribeTable("refuses to compare with what no command would bring", func(prepare func(w *world), config netsetgo.NetworkConfig, says string) {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		prepare(w)
+		_, err := w.expectCheck(config)
+		Expect(err).To(MatchError(ContainSubstring(says)))
+	},
+		Entry("a bridge that is none", func(w *world) { w.host().add(configurer.Link{Name: "x", Kind: "veth"}) },
+			netsetgo.NetworkConfig{BridgeName: "x"}, `that is a name of the veth "x"; choose another -bridgeName`),
+		Entry("a bridge by another of its names", func(w *world) { w.host().addBridge("mine").Altnames = []string{"x"} },
+			netsetgo.NetworkConfig{BridgeName: "x"}, `that is a name of the bridge "mine"; choose another -bridgeName`),
+		Entry("somebody else's address", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "db"}, firstPid+1)).To(Succeed())
+		}, netsetgo.NetworkConfig{ContainerIP: net.IPv4(10, 10, 10, 3)}, `container "db" holds it, by host link veth1`),
+		Entry("somebody else's id", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "db"}, firstPid+1)).To(Succeed())
+		}, netsetgo.NetworkConfig{ID: "db"}, `container "db" holds it, by host link veth1`),
+	)
+
+	It("keeps the remedies that connecting anew needs", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		hostLink := w.host().named("veth0")
+		hostLink.Name, hostLink.Group, hostLink.MTU = "mine", 7, 1300
+		w.container(1).named("lo").Up = false
+		found, err := w.expectCheck(netsetgo.NetworkConfig{})
+		Expect(err).NotTo(HaveOccurred())
+		var remedies []string
+		for _, difference := range found {
+			remedies = append(remedies, difference.Mend)
+		}
+		Expect(remedies).To(Equal([]string{inContainer + "ip link set dev lo up", "ip link set dev mine group 7238503", "", ""}))
 	})
 
 	DescribeTable("finds that there is none", func(prepare func(w *world)) {

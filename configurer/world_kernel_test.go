@@ -111,7 +111,13 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		if _, err := w.call("addresses"); err != nil {
 			return nil, err
 		}
-		return slices.Clone(s.index(link).addresses), nil
+		var addresses []netip.Prefix
+		for _, d := range s.links {
+			if link == 0 || d.Index == link {
+				addresses = append(addresses, d.addresses...)
+			}
+		}
+		return addresses, nil
 	})
 	conn.RoutesCalls(func() ([]configurer.Route, error) { return w.routes(s) })
 	conn.RouteToCalls(func(addr netip.Addr) (configurer.Route, error) { return w.routeTo(s, addr) })

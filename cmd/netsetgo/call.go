@@ -20,14 +20,16 @@ import (
 type call struct {
 	verb           string // "" until the container's state tells
 	options        *options
+	misread        error // what is wrong with the flags
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
 	config netsetgo.NetworkConfig
 	pid    int
 	log    *journal // nil without -log
-	// plan has the commands of a dry run.
-	plan strings.Builder
+	// plan has the commands of a dry run; shown counts the changes of any.
+	plan  strings.Builder
+	shown int
 }
 
 // run keeps the log of the call, which is opened before anything else happens.
@@ -42,7 +44,9 @@ func (c *call) run() error {
 	err = c.connect()
 	c.log.end(c, err)
 	if failed := c.log.close(); failed != nil {
-		// What was asked for is done all the same.
+		if err == nil {
+			failed = fmt.Errorf("%w; what was asked for is done all the same", failed)
+		}
 		_, _ = fmt.Fprintf(c.stderr, "netsetgo: %s\n", errorLine(failed))
 	}
 	return err
@@ -50,11 +54,17 @@ func (c *call) run() error {
 
 // connect runs the verb for the target that the flags or the state name.
 func (c *call) connect() error {
+	if c.misread != nil {
+		return c.misread
+	}
 	var err error
 	if c.config, err = c.options.config(); err != nil {
 		return err
 	}
 	c.pid = c.options.pid
+	if c.options.hasTarget() && c.verb == "" {
+		c.verb = "up"
+	}
 	if !c.options.hasTarget() && (c.verb != "down" || c.config.ID == "") {
 		if err := c.readTarget(); err != nil {
 			return err
@@ -62,9 +72,6 @@ func (c *call) connect() error {
 	}
 	if err := c.config.Validate(); err != nil {
 		return fmt.Errorf("%w; %w", err, errUsage)
-	}
-	if c.verb == "" {
-		c.verb = "up"
 	}
 	c.config.Deadline = time.Now().Add(c.options.timeout)
 	if missing := kernel.MissingCapabilities(); len(missing) > 0 {
@@ -86,8 +93,12 @@ func (c *call) connect() error {
 	default:
 		err = c.up(netset)
 	}
-	if err == nil && c.options.dryRun {
+	switch {
+	case err != nil:
+	case c.options.dryRun:
 		err = printText(c.stdout, c.plan.String())
+	case c.options.verbose && c.shown == 0 && c.verb != "check":
+		_, _ = fmt.Fprintf(c.stderr, "# nothing to change for %s\n", c.config.WithDefaults().ContainerInterface)
 	}
 	return err
 }
@@ -130,6 +141,7 @@ func (c *call) netset() *netsetgo.Netset {
 
 // show is told of each change.
 func (c *call) show(event trace.Event) {
+	c.shown++
 	if c.options.dryRun {
 		if event.Err == nil {
 			_, _ = fmt.Fprintf(&c.plan, "%s  # %s\n", event.Command, event.Why)
@@ -141,6 +153,8 @@ func (c *call) show(event trace.Event) {
 	}
 	switch {
 	case !c.options.verbose:
+	case errors.Is(event.Err, configurer.ErrUnknown):
+		_, _ = fmt.Fprintf(c.stderr, "# unanswered (%s): %s\n", errorLine(event.Err), event.Command)
 	case event.Err != nil:
 		_, _ = fmt.Fprintf(c.stderr, "# refused (%s): %s\n", errorLine(event.Err), event.Command)
 	default:
@@ -187,6 +201,9 @@ func (c *call) check(netset *netsetgo.Netset) error {
 		if differences[i].Mend == "" {
 			differences[i].Mend = c.anew()
 		}
+	}
+	if c.log != nil {
+		c.log.differences(c, differences)
 	}
 	if err := printDifferences(c.stdout, c.options.output, differences); err != nil {
 		return err

@@ -86,12 +86,12 @@ var _ = Describe("the verb check", Label("root"), func() {
 			"address of veth1 in the container is [10.10.10.2/24], asked for is 10.10.10.9/24; to mend it: ANEW"),
 		Entry("the default of an id, which is any", "-id=other", ""),
 		Entry("a route", "-route=192.168.0.0/16", "-route=192.168.0.0/16,metric=5",
-			"route 192.168.0.0/16 via 10.10.10.1 metric 5 of the container is missing; to mend it: ip -netns blue route add 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 5"),
+			"route 192.168.0.0/16 via 10.10.10.1 metric 5 of the container is missing; to mend it: ip -netns blue route replace 192.168.0.0/16 via 10.10.10.1 dev veth1 proto static metric 5"),
 		Entry("the default of routes, beside which others may be", "-route=192.168.0.0/16", ""),
 		Entry("no default route", "", "-defaultRoute=false",
-			"route 0.0.0.0/0 via 10.10.10.1 of the container is present, asked for is none; to mend it: ip -netns blue route delete default dev veth1 via 10.10.10.1"),
+			"route 0.0.0.0/0 via 10.10.10.1 of the container is present, asked for is none; to mend it: ip -netns blue route delete default via 10.10.10.1 dev veth1"),
 		Entry("the default of the default route", "-defaultRoute=false", "",
-			"route 0.0.0.0/0 via 10.10.10.1 of the container is missing; to mend it: ip -netns blue route add default via 10.10.10.1 dev veth1 proto static"),
+			"route 0.0.0.0/0 via 10.10.10.1 of the container is missing; to mend it: ip -netns blue route replace default via 10.10.10.1 dev veth1 proto static"),
 		Entry("a bridge", "", "-bridgeName=lab", "bridge lab is missing; to mend it: ANEW", "lease of veth0 is one of brg0, asked for is one of lab; to mend it: ANEW"),
 		Entry("the default of the bridge", "-bridgeName=lab", "", "bridge brg0 is missing; to mend it: ANEW",
 			"lease of veth0 is one of lab, asked for is one of brg0; to mend it: ANEW"),
@@ -138,8 +138,8 @@ var _ = Describe("the verb check", Label("root"), func() {
 		found := p.check(created, "-containerInterface", "eth0")
 		enter := "nsenter --net=/proc/" + pid + "/ns/net "
 		Expect(found).To(Equal([]string{
-			"MTU of eth0 in the container is 1300, asked for is 1500; to mend it: " + enter + "ip link set dev eth0 mtu 1500",
 			"state of lo in the container is down, asked for is up; to mend it: " + enter + "ip link set dev lo up",
+			"MTU of eth0 in the container is 1300, asked for is 1500; to mend it: " + enter + "ip link set dev eth0 mtu 1500",
 		}))
 		Expect(p.paste(found)).To(BeEmpty())
 		Expect(p.check(created, "-containerInterface", "eth0")).To(BeEmpty())

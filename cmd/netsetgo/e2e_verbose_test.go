@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,15 @@ func lastLine(text string) (before, last string) {
 	return text[:end], text[end:]
 }
 
+// interfaceOf is the container interface that a line of flags asks for.
+func interfaceOf(line string) string {
+	fields := strings.Fields(line)
+	if at := slices.Index(fields, "-containerInterface"); at >= 0 {
+		return fields[at+1]
+	}
+	return "veth1"
+}
+
 var _ = Describe("-v", Label("root"), func() {
 	DescribeTable("shows what the dry run before it said", func(prepare func(scene), line string, refused int) {
 		s := newScene(prepare)
@@ -41,7 +51,7 @@ var _ = Describe("-v", Label("root"), func() {
 		Expect(madeOf(result.Stderr)).To(Equal(plan))
 		Expect(strings.Count(result.Stderr, "# refused (")).To(Equal(refused), result.Stderr)
 		Expect(s.plan(line)).To(BeEmpty())
-		Expect(s.run(flags+" -v "+state)).To(Equal(testnet.Result{}), "nothing is left to do")
+		Expect(s.run(flags + " -v " + state)).To(Equal(testnet.Result{Stderr: "# nothing to change for " + interfaceOf(line) + "\n"}))
 	},
 		Entry("plain", nil, "-pid PID", 0),
 		Entry("by a name", nil, "-netns blue -id web", 0),
@@ -93,8 +103,8 @@ var _ = Describe("-v", Label("root"), func() {
 	},
 		Entry("where there is a default route", inside("ip link set dev lo up; ip route add default dev lo"),
 			"-pid PID", "use -defaultRoute=false"),
-		Entry("where the kernel refuses a route", inside("ip link set dev lo up"), "-netns blue -route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),
-		Entry("where the kernel refuses a route, and lo was down", nil, "-netns blue -route 192.168.0.0/16,via=10.10.10.255", "adding route 192.168.0.0/16"),
+		Entry("where the kernel refuses a route", inside("ip link set dev lo up; ip link add x type bridge; ip link set x up; ip route add 192.168.0.0/16 dev x"), "-netns blue -route 192.168.0.0/16", "adding route 192.168.0.0/16"),
+		Entry("where the kernel refuses a route, and lo was down", inside("ip link add x type bridge; ip link set x up; ip route add 192.168.0.0/16 dev x"), "-netns blue -route 192.168.0.0/16", "adding route 192.168.0.0/16"),
 		Entry("where the id is taken", func(s scene) { up(s.host, s.host.NewContainer(), "-id", "web") }, "-pid PID -id web", "choose another -id"),
 		Entry("where the address is taken", withNeighbour, "-pid PID -containerAddress 10.10.10.2", "choose another -containerAddress"),
 		Entry("where the interface is somebody else's", inside("ip link add name veth1 type bridge"), "-pid PID", "isn't netsetgo's"),

@@ -26,12 +26,12 @@ var verbs = []verb{
 	{"down", "down [flags]", "disconnect it", `The attachment of one container interface is taken down: name the same one as
 for up. Finding none is no error. The flags of up that aren't here are
 accepted, so that one line of flags serves both.
-`, "netsetgo down -id web"},
+`, "netsetgo down -id web -containerInterface eth0"},
 	{"check", "check [flags]", "compare what is there with what the flags ask for; change nothing", `Prints a line for each difference, with the command that mends it, and then
 exits 3.
 `, "netsetgo check -pid 4711 -bridgeName lab0 -bridgeAddress 10.20.0.1/24"},
 	{"list", "list [flags]", "every attachment on this host", "", "netsetgo list -output json"},
-	{"version", "version", "which netsetgo this is", "", ""},
+	{"version", "version", "which netsetgo this is", "", "netsetgo version"},
 	{"completions", "completions", "print completions for bash", "", ". <(netsetgo completions)"},
 	{"man", "man", "print the manual page", "", "netsetgo man | man -l -"},
 }
@@ -102,7 +102,10 @@ func (v verb) flags(group string) []flagDef {
 }
 
 func (d flagDef) synopsis() string {
-	if d.value == "" {
+	switch {
+	case d.fallback == "true":
+		return "-" + d.name + "[=false]"
+	case d.value == "":
 		return "-" + d.name
 	}
 	return "-" + d.name + " " + d.value

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/trace"
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +41,16 @@ func (j *journal) change(c *call, event trace.Event) {
 		attrs = append(attrs, slog.String("refused", errorLine(event.Err)))
 	}
 	j.write(c, slog.LevelInfo, "change", attrs)
+}
+
+// differences records what check found, as it prints it.
+func (j *journal) differences(c *call, differences []netsetgo.Difference) {
+	for _, d := range differences {
+		j.write(c, slog.LevelWarn, "difference", []slog.Attr{
+			slog.String("what", oneLine(d.What)), slog.String("asked", oneLine(d.Asked)),
+			slog.String("is", oneLine(d.Is)), slog.String("mend", d.Mend),
+		})
+	}
 }
 
 // end records how a call ended.

@@ -160,8 +160,29 @@ var _ = Describe("the log", Label("unit"), func() {
 		Expect(stdin.Len()).To(Equal(int(stdin.Size())))
 	})
 
-	It("isn't made where the line of flags isn't understood", func() {
-		Expect(finish("", "-log", path, "-nope").code).To(Equal(2))
+	DescribeTable("knows of a line of flags that isn't understood", func(says, verb string, args ...string) {
+		end := finish("", append(args, "-log", path)...)
+		Expect(end.code).To(Equal(2))
+		Expect(end.stderr).To(ContainSubstring(says))
+		expected := record{
+			"level": "ERROR", "msg": "end", "outcome": "failed", "verb": verb,
+			"error": strings.TrimSuffix(strings.TrimPrefix(end.stderr, "netsetgo: "), "\n"),
+		}
+		if verb == "" {
+			delete(expected, "verb")
+		}
+		Expect(readRecords(path)).To(Equal([]record{expected}))
+	},
+		Entry("for a flag", `unknown flag "-nope"`, "", "-nope"),
+		Entry("for a flag of down", `unknown flag "-nope"`, "down", "down", "-nope"),
+		Entry("for a value", `invalid value "x"`, "check", "check", "-mtu", "x"),
+		Entry("for an argument", `unexpected argument "x"`, "up", "up", "x"),
+		Entry("for what is seen only when all is read", "-timeout 0s", "", "-timeout", "0"),
+	)
+
+	It("isn't made by a verb that keeps none", func() {
+		Expect(finish("", "list", "-log", path).code).To(Equal(2))
+		Expect(finish("", "-log", path, "-h").code).To(Equal(0))
 		Expect(path).NotTo(BeAnExistingFile())
 	})
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -39,8 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.Is(err, errDifferent):
 		return exitDifferent
 	case errors.Is(err, errTerminal):
-		_ = verbs[0].help(stderr)
-		return exitUsage
+		return exitUsage // and has been shown how
 	}
 	_, _ = fmt.Fprintf(stderr, "netsetgo: %s\n", errorLine(err))
 	if errors.Is(err, errUsage) {
@@ -73,7 +73,8 @@ func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 		given, args = verb.name, args[1:]
 	}
 	options, err := parse(verb, args, stdout)
-	if err != nil {
+	isCall := slices.Contains(connecting, verb.name)
+	if err != nil && (!isCall || errors.Is(err, flag.ErrHelp)) {
 		return err
 	}
 	switch given {
@@ -86,11 +87,18 @@ func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	case "man":
 		return printText(stdout, manual())
 	}
-	c := &call{verb: given, options: options, stdin: stdin, stdout: stdout, stderr: stderr}
-	return c.run()
+	c := &call{verb: given, options: options, misread: err, stdin: stdin, stdout: stdout, stderr: stderr}
+	err = c.run()
+	if errors.Is(err, errTerminal) {
+		return errors.Join(err, verb.help(stderr))
+	}
+	return err
 }
 
 func unknownVerb(name string) error {
+	if name == "help" {
+		return fmt.Errorf("unknown verb %q; %w", name, errUsage)
+	}
 	if near := nearest(name, verbNames()); near != "" {
 		return fmt.Errorf("unknown verb %q: did you mean %s? %w", name, near, errUsage)
 	}

@@ -22,7 +22,7 @@ var errTerminal = errors.New("no target is named")
 // "1.0", and the container "created" at prestart.
 type state struct{ specs.State }
 
-const nameOne = "name a container by -pid or -netns, or call netsetgo as a hook"
+const nameOne = "name a container by -pid or -netns, for down also by -id, or call netsetgo as a hook"
 
 func readState(stdin io.Reader, timeout time.Duration) (state, error) {
 	var s state

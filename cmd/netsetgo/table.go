@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -72,11 +73,11 @@ var flagTable = []flagDef{
 	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
 	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},
 
-	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "text or json; of up nothing, or a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
+	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "text or json; of up, text is nothing and json a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
 	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
 	{"dryRun", "", groupOutput, changing, "", "change nothing; print the commands that would do the same", "", func(o *options) any { return &o.dryRun }},
 	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", completeFile, func(o *options) any { return &o.log }},
-	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "undo and fail after this time", "", func(o *options) any { return &o.timeout }},
+	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "fail after this time, and undo what was done", "", func(o *options) any { return &o.timeout }},
 }
 
 // takes says whether a verb accepts a flag.
@@ -84,7 +85,8 @@ func (d flagDef) takes(verb string) bool {
 	return slices.Contains(connecting, verb) || slices.Contains(d.verbs, verb)
 }
 
-// parse reads the flags of a verb, and prints its help where that is asked for.
+// parse reads the flags of a verb, and prints its help where that is asked for. What
+// it returns beside an error has at least the log.
 func parse(verb verb, args []string, stdout io.Writer) (*options, error) {
 	o := &options{output: outputText, timeout: defaultTimeout, given: map[string]bool{}}
 	flags := flag.NewFlagSet("netsetgo", flag.ContinueOnError)
@@ -94,22 +96,32 @@ func parse(verb verb, args []string, stdout io.Writer) (*options, error) {
 			o.define(flags, def)
 		}
 	}
+	err := o.parse(flags, verb, args)
+	if errors.Is(err, flag.ErrHelp) {
+		err = cmp.Or(verb.help(stdout), err)
+	}
+	if err == nil {
+		err = o.check()
+	}
+	if err != nil && o.log == "" {
+		o.log = logOf(args) // a hook may have no other way to tell what is wrong with its flags
+	}
+	return o, err
+}
+
+func (o *options) parse(flags *flag.FlagSet, verb verb, args []string) error {
 	if flag := unknownFlag(args, flags); flag != "" {
-		return nil, explain(flag, verb, flags)
+		return explain(flag, verb, flags)
 	}
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		if err := verb.help(stdout); err != nil {
-			return nil, err
-		}
-		return nil, flag.ErrHelp
-	case err != nil:
-		return nil, fmt.Errorf("%w; %w", err, errUsage)
-	case flags.NArg() > 0:
-		return nil, fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash, as in -defaultRoute=false; %w", flags.Arg(0), errUsage)
+	if err := flags.Parse(args); err != nil && !errors.Is(err, flag.ErrHelp) {
+		return fmt.Errorf("%w; %w", err, errUsage)
+	} else if err != nil {
+		return err
 	}
-	return o, o.check()
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: a verb comes first, and flags have a dash, as in -defaultRoute=false; %w", flags.Arg(0), errUsage)
+	}
+	return nil
 }
 
 // define adds a flag to those that are parsed.
@@ -224,6 +236,21 @@ func explain(arg string, verb verb, flags *flag.FlagSet) error {
 	return fmt.Errorf("unknown flag %q of %s%s %w", arg, verb.name, hint, errUsage)
 }
 
+// logOf is the file that arguments name for a log, though they may not be understood.
+func logOf(args []string) string {
+	for i, arg := range args {
+		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch {
+		case name != "log" || !strings.HasPrefix(arg, "-"):
+		case hasValue:
+			return value
+		case i+1 < len(args):
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
 // typos counts those that make one word of another; two letters swapped are one.
 func typos(word, candidate string) int {
 	least := levenshtein.ComputeDistance(word, candidate)
@@ -236,6 +263,10 @@ func typos(word, candidate string) int {
 
 // nearest is the known word that was probably meant, or "".
 func nearest(word string, known []string) string {
+	const longest = 32 // beyond, it is no misspelt word of ours
+	if len(word) > longest {
+		return ""
+	}
 	best, least := "", max(1, len(word)/3)+1
 	for _, candidate := range known {
 		distance := typos(strings.ToLower(word), strings.ToLower(candidate))

@@ -139,7 +139,7 @@ func (c *conn) merge(links []configurer.Link, wanted func(configurer.Link) bool)
 func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 	var addresses []netip.Prefix
 	var err error
-	if link > 0 {
+	if link >= 0 {
 		addresses, err = c.Conn.Addresses(link)
 	}
 	return append(addresses, c.space.added[link]...), err

@@ -107,7 +107,7 @@ func openNamespace(path string) (*os.File, error) {
 
 // errOwnNamespace keeps `-pid 1` from rewiring the host.
 var errOwnNamespace = errors.New("connecting to the container's network namespace: it is netsetgo's own, that of the host; " +
-	"name a process or namespace of a container")
+	"name a process or namespace of a container, which has to have its own")
 
 // Connect implements configurer.Kernel. The socket is opened by the calling
 // thread, which goes into the container's namespace and comes back. Should it not
