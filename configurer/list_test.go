@@ -1,6 +1,7 @@
 package configurer_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -63,6 +64,19 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 				MAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 3}, Bridge: "brg0", HostLink: "veth1", State: netsetgo.StateUp,
 			},
 		}))
+	})
+
+	It("asks again for a carrier that a list may not know yet", func() {
+		w := connected()
+		hostLink := w.host().named("veth0")
+		hostLink.peer.Up = false
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if doing == fmt.Sprintf("host: link %d", hostLink.Index) {
+				hostLink.peer.Up = true
+			}
+			return true, nil
+		}
+		Expect(w.netset().List()).To(Equal([]netsetgo.Listed{whole()}))
 	})
 
 	DescribeTable("says what is wrong", func(change func(w *world, hostLink *device), differs func(listed *netsetgo.Listed)) {

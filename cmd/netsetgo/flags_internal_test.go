@@ -240,6 +240,12 @@ var _ = Describe("what isn't known", Label("unit"), func() {
 		Entry("a flag that another verb has", `unknown flag "-bridgeName" of list`, "list", "-bridgeName", "brg0"),
 	)
 
+	It("isn't compared for hours, however long it is", func() {
+		done := make(chan string, 1)
+		go func() { done <- nearest(strings.Repeat("a", 1<<20), verbNames()) }()
+		Eventually(done).WithTimeout(20 * time.Second).Should(Receive(BeEmpty()))
+	})
+
 	It("is only sought among the flags that the verb takes", func() {
 		end := finish("", "list", "-brigdeName", "brg0")
 		Expect(end.code).To(Equal(2))
