@@ -139,21 +139,23 @@ func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() er
 	}
 }
 
-// checkSubnet refuses a subnet that the host has an address in already, or reaches by
-// another link: what is sent to the containers would go there, or the other way round.
+// checkSubnet refuses a subnet in which the host has an address already, or that it
+// reaches by another link: what is sent to the containers would go there. A wider
+// network around it is nobody's loss, unless it is that of other containers.
 func (r *run) checkSubnet(gateway netip.Prefix) error {
 	doing := fmt.Sprintf("giving bridge %s its address %s", r.config.BridgeName, gateway)
 	route, err := r.host.RouteTo(gateway.Addr())
-	if err == nil && route.Destination.Bits() >= gateway.Bits() {
+	if err == nil {
 		link, err := r.host.Link(Which{Index: route.Link})
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("%s: looking what reaches it: %w", doing, err)
-		}
-		if link.Name == r.config.BridgeName {
+		case link.Name == r.config.BridgeName:
 			return nil // by another run, a moment ago
+		case route.Destination.Bits() >= gateway.Bits() || link.Group == lease.Group:
+			return fmt.Errorf("%s: the host reaches %s by %s %q; choose another -bridgeAddress",
+				doing, route.Destination, cmp.Or(link.Kind, "device"), link.Name)
 		}
-		return fmt.Errorf("%s: the host reaches %s by %s %q; choose another -bridgeAddress",
-			doing, gateway.Masked(), cmp.Or(link.Kind, "device"), link.Name)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%s: looking whether it is in use: %w", doing, err)
@@ -163,8 +165,8 @@ func (r *run) checkSubnet(gateway netip.Prefix) error {
 		return fmt.Errorf("%s: reading the addresses of the host: %w", doing, err)
 	}
 	for _, address := range addresses {
-		if address != gateway && address.Overlaps(gateway) {
-			return fmt.Errorf("%s: the host has %s, whose subnet overlaps with it; choose another -bridgeAddress", doing, address)
+		if address != gateway && gateway.Masked().Contains(address.Addr()) {
+			return fmt.Errorf("%s: the host has %s, which is in that subnet; choose another -bridgeAddress", doing, address)
 		}
 	}
 	return nil

@@ -139,7 +139,9 @@ func (c *comparison) compareBridge() error {
 		return err
 	}
 	c.bridge = bridge
-	if _, ours := lease.ReadNote(bridge.Alias); ours && bridge.Alias != "" {
+	_, noted := lease.ReadNote(bridge.Alias)
+	ours := bridge.Group == lease.Group || noted && bridge.Alias != ""
+	if ours {
 		c.differs("group of "+name, lease.Group, bridge.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(name), lease.Group))
 	}
 	c.differs("state of "+name, "up", state(bridge), c.onHost(SetUp{bridge.Index, true}))
@@ -149,13 +151,16 @@ func (c *comparison) compareBridge() error {
 	}
 	// That of any of its addresses: it was made with one, and may have got others.
 	derived := func(address netip.Prefix) bool { return slices.Equal(lease.ContainerMAC(address.Addr()), bridge.MAC) }
-	if bridge.Group == lease.Group && !derived(gateway) && !slices.ContainsFunc(addresses, derived) {
+	if ours && !derived(gateway) && !slices.ContainsFunc(addresses, derived) {
 		mac := lease.ContainerMAC(gateway.Addr())
 		c.differs("MAC of "+name, mac, bridge.MAC, c.onHost(SetMAC{bridge.Index, mac}))
 	}
 	if !slices.Contains(addresses, gateway) {
 		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
 		return nil // which brings the route
+	}
+	if !ours {
+		return nil // how it is reached is somebody else's to say
 	}
 	return c.compareSubnet(c.host, bridge, gateway)
 }
@@ -167,7 +172,9 @@ func (c *comparison) compareSubnet(conn Conn, link Link, address netip.Prefix) e
 	if err != nil || !link.Up {
 		return err
 	}
-	there := func(route Route) bool { return route.Link == link.Index && route.Destination == address.Masked() }
+	there := func(route Route) bool {
+		return route.Link == link.Index && route.Destination == address.Masked() && !route.Gateway.IsValid()
+	}
 	if slices.ContainsFunc(routes, there) {
 		return nil
 	}

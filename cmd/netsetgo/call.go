@@ -37,9 +37,13 @@ func (c *call) run() error {
 	if c.options.log == "" {
 		return c.connect()
 	}
+	timeout := c.options.timeout
+	if c.misread != nil {
+		timeout = defaultTimeout // it may be what couldn't be read
+	}
 	var err error
-	if c.log, err = openJournal(c.options.log, time.Now().Add(c.options.timeout)); err != nil {
-		return err
+	if c.log, err = openJournal(c.options.log, time.Now().Add(timeout)); err != nil {
+		return errors.Join(c.misread, err)
 	}
 	err = c.connect()
 	c.log.end(c, err)

@@ -111,6 +111,12 @@ var _ = Describe("the verb check", Label("root"), func() {
 		Expect(links(&p.container.Process)["veth1"].prefixes()).To(Equal([]string{"10.20.0.2/16"}))
 	})
 
+	It("leaves it to others how their bridge is reached", func() {
+		p.host.Sh("ip link add br9 type bridge; ip address add 10.10.10.1/24 dev br9 noprefixroute; ip link set br9 up")
+		succeeds(execute(p.host, "-netns", "blue", "-bridgeName", "br9"))
+		Expect(p.check("", "-netns", "blue", "-bridgeName", "br9")).To(BeEmpty())
+	})
+
 	It("doesn't take the MTU of a bridge that follows its ports for what was asked for", func() {
 		p.host.Sh("ip netns add red")
 		succeeds(execute(p.host, "-netns", "blue"))

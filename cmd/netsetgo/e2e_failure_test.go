@@ -48,13 +48,14 @@ var _ = Describe("a run that fails", Label("root"), func() {
 		Entry("there is a default route of another metric", "", "ip link set lo up; ip route add default dev lo metric 900", "",
 			"use -defaultRoute=false"),
 		Entry("the subnet is another bridge's", "ip link add other type bridge; ip address add 10.10.10.1/24 dev other; ip link set other up", "", "",
-			`giving bridge brg0 its address 10.10.10.1/24: the host reaches 10.10.10.0/24 by bridge "other"; choose another -bridgeAddress`),
+			`giving bridge brg0 its address 10.10.10.1/24: the host reaches 10.10.10.1/32 by bridge "other"; choose another -bridgeAddress`),
 		Entry("the subnet is behind another link", "ip link add other type bridge; ip address add 10.9.9.1/24 dev other; ip link set other up; ip route add 10.10.10.0/24 via 10.9.9.2", "", "",
 			"choose another -bridgeAddress"),
-		Entry("the subnet is part of another's", "ip link add other type bridge; ip address add 10.10.0.1/16 dev other; ip link set other up", "", "",
-			"giving bridge brg0 its address 10.10.10.1/24: the host has 10.10.0.1/16, whose subnet overlaps with it; choose another -bridgeAddress"),
+		Entry("the subnet is part of that of other containers",
+			"ip link add other group "+group+" type bridge; ip address add 10.10.0.1/16 dev other; ip link set other up", "", "",
+			`giving bridge brg0 its address 10.10.10.1/24: the host reaches 10.10.0.0/16 by bridge "other"; choose another -bridgeAddress`),
 		Entry("another's subnet is part of it", "ip link add other type bridge; ip address add 10.10.7.1/24 dev other", "", "-bridgeAddress 10.10.10.1/16",
-			"giving bridge brg0 its address 10.10.10.1/16: the host has 10.10.7.1/24, whose subnet overlaps with it; choose another -bridgeAddress"),
+			"giving bridge brg0 its address 10.10.10.1/16: the host has 10.10.7.1/24, which is in that subnet; choose another -bridgeAddress"),
 		Entry("the kernel refuses a route", "", "ip link add x type bridge; ip link set x up; ip route add 192.168.0.0/16 dev x", "-route 192.168.0.0/16", "adding route 192.168.0.0/16"),
 	)
 

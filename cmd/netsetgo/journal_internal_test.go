@@ -180,6 +180,17 @@ var _ = Describe("the log", Label("unit"), func() {
 		Entry("for what is seen only when all is read", "-timeout 0s", "", "-timeout", "0"),
 	)
 
+	It("that can't be opened doesn't hide what is wrong with the flags", func() {
+		end := finish("", "-nope", "-log", filepath.Join(path, "log"))
+		Expect(end.code).To(Equal(2))
+		Expect(end.stderr).To(MatchRegexp(`\Anetsetgo: unknown flag "-nope" [^\n]*; opening the log: [^\n]*\n\z`))
+	})
+
+	It("is the last of several, as with any flag", func() {
+		Expect(finish("", "-log", filepath.Join(path, "log"), "-nope", "--log="+path).code).To(Equal(2))
+		Expect(readRecords(path)).To(HaveLen(1))
+	})
+
 	It("isn't made by a verb that keeps none", func() {
 		Expect(finish("", "list", "-log", path).code).To(Equal(2))
 		Expect(finish("", "-log", path, "-h").code).To(Equal(0))

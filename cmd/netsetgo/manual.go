@@ -45,7 +45,7 @@ func manual() string {
 		about string
 	}{
 		{exitDone, "Done."},
-		{exitFailed, "Failed, and nothing is left behind. Standard error has one line that says why."},
+		{exitFailed, "Failed. What up did is undone, but for the empty lock file. Standard error has one line that says why."},
 		{exitUsage, "The command line can't be understood."},
 		{exitDifferent, "check found a difference."},
 	} {

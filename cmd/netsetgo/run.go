@@ -18,7 +18,7 @@ import (
 // The exit status.
 const (
 	exitDone      = 0
-	exitFailed    = 1 // and nothing is left behind
+	exitFailed    = 1 // and what up did is undone
 	exitUsage     = 2
 	exitDifferent = 3 // of check
 )

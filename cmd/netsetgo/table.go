@@ -237,18 +237,18 @@ func explain(arg string, verb verb, flags *flag.FlagSet) error {
 }
 
 // logOf is the file that arguments name for a log, though they may not be understood.
-func logOf(args []string) string {
+func logOf(args []string) (path string) {
 	for i, arg := range args {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		switch {
 		case name != "log" || !strings.HasPrefix(arg, "-"):
 		case hasValue:
-			return value
+			path = value
 		case i+1 < len(args):
-			return args[i+1]
+			path = args[i+1]
 		}
 	}
-	return ""
+	return path
 }
 
 // typos counts those that make one word of another; two letters swapped are one.
