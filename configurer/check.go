@@ -194,7 +194,7 @@ func (c *comparison) compareMaster() error {
 	c.apart = len(c.found)
 	if c.bridge.Index == 0 {
 		c.differs("bridge "+c.config.BridgeName, present, missing, anew)
-		return nil
+		return c.checkAnew()
 	}
 	master := "none"
 	if host.Master != 0 {
@@ -207,6 +207,18 @@ func (c *comparison) compareMaster() error {
 	c.differs("master of "+host.Name, c.bridge.Name, master,
 		fmt.Sprintf("ip link set dev %s master %s", Quote(host.Name), Quote(c.bridge.Name)))
 	return nil
+}
+
+// checkAnew refuses to offer a new attachment to a bridge that couldn't be made: the
+// old one would be gone by then. A bridge that goes with the old one is in nobody's way.
+func (c *comparison) checkAnew() error {
+	if c.hostLink.Master != 0 {
+		ports, err := c.host.Ports(c.hostLink.Master)
+		if err != nil || len(ports) == 1 {
+			return err
+		}
+	}
+	return c.checkSubnet(c.config.Gateway())
 }
 
 func state(link Link) string {

@@ -138,6 +138,13 @@ route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing
 			netsetgo.NetworkConfig{BridgeName: "x"}, `that is a name of the veth "x"; choose another -bridgeName`),
 		Entry("a bridge by another of its names", func(w *world) { w.host().addBridge("mine").Altnames = []string{"x"} },
 			netsetgo.NetworkConfig{BridgeName: "x"}, `that is a name of the bridge "mine"; choose another -bridgeName`),
+		Entry("a bridge whose subnet others are on", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		}, netsetgo.NetworkConfig{BridgeName: "x"}, `by bridge "brg0"; choose another -bridgeAddress`),
+		Entry("a bridge that was renamed, with others on it", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			w.host().named("brg0").Name = "mine"
+		}, netsetgo.NetworkConfig{}, `by bridge "mine"; choose another -bridgeAddress`),
 		Entry("somebody else's address", func(w *world) {
 			Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "db"}, firstPid+1)).To(Succeed())
 		}, netsetgo.NetworkConfig{ContainerIP: net.IPv4(10, 10, 10, 3)}, `container "db" holds it, by host link veth1`),
