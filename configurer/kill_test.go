@@ -30,7 +30,7 @@ func (w *world) kill(nth int, run func() error) (was bool, err error) {
 		w.onCall = nil
 		if reason := recover(); reason != nil {
 			if reason != any(killed{}) {
-				panic(reason)
+				panic(reason) // a fault of the spec or of what it tests
 			}
 			was = true
 			clear(w.locks)

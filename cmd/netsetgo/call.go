@@ -226,7 +226,7 @@ func (c *call) commandLine(verb string) string {
 	if !c.options.hasTarget() {
 		words = append(words, fmt.Sprintf("-pid=%d", c.pid))
 	}
-	if c.config.IDIsHint {
+	if c.config.IDIsHint && c.config.ID != "" {
 		words = append(words, configurer.Quote("-id="+c.config.ID))
 	}
 	for _, argument := range c.options.arguments {

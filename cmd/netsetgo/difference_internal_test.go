@@ -99,6 +99,12 @@ var _ = Describe("the command line that connects anew", Label("unit"), func() {
 		Expect(c.commandLine("down")).To(Equal(`netsetgo down -pid=4711 '-id=it'\''s'`))
 	})
 
+	It("has no id where the state has none", func() {
+		c := &call{verb: "check", options: parsed(), stdin: strings.NewReader(`{"pid":4711,"status":"running"}`)}
+		Expect(c.readTarget()).To(Succeed())
+		Expect(c.anew()).To(Equal("netsetgo down -pid=4711; netsetgo up -pid=4711"))
+	})
+
 	DescribeTable("is taken by a shell as it was given", func(args ...string) {
 		c := &call{verb: "check", options: parsed(args...)}
 		line := c.commandLine("up")
