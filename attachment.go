@@ -16,16 +16,22 @@ type Attachment struct {
 	Bridge, HostLink, Container Interface
 	// BridgeAddresses are all of the bridge.
 	BridgeAddresses []netip.Prefix
-	// Address is the one leased, and Gateway the bridge's in the same subnet; the
-	// zero Prefix where somebody took that away.
-	Address netip.Addr
-	Gateway netip.Prefix
+	// Leases are of its addresses, IPv4 first.
+	Leases []Lease
 	// Sandbox is a path to the container's namespace, or the name it was opened by.
 	Sandbox string
 	// ID is the container's; "" where none was known.
 	ID string
 	// Routes of the container that leave by this interface.
 	Routes []Route
+}
+
+// Lease is one of an attachment's addresses.
+type Lease struct {
+	Address netip.Addr
+	// Gateway is the bridge's address in the same subnet; the zero Prefix where
+	// somebody took that away.
+	Gateway netip.Prefix
 }
 
 // Interface is a link of an attachment.
@@ -99,38 +105,53 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 	if c.MAC != nil && c.MAC.String() != a.Container.MAC.String() {
 		differs("mac", c.MAC, a.Container.MAC)
 	}
-	bridgeAsked := c.BridgeIP != nil
-	asked := c.WithDefaults()
-	if bridgeAsked && !slices.Contains(a.BridgeAddresses, asked.Gateway()) {
-		differs("bridgeAddress", asked.Gateway(), a.BridgeAddresses)
+	for _, family := range c.Families() {
+		if !slices.Contains(a.BridgeAddresses, family.Gateway) {
+			differs("bridgeAddress", family.Gateway, a.BridgeAddresses)
+		} else if !a.leased(family).Address.IsValid() {
+			differs("containerAddress", "one of "+family.Gateway.Masked().String(), "none")
+		}
 	}
-	if c.ContainerIP != nil && asked.ContainerAddr() != a.Address {
-		differs("containerAddress", asked.ContainerAddr(), a.Address)
+	for _, family := range c.WithDefaults().Families() {
+		if leased := a.leased(family).Address; family.Address.IsValid() && leased != family.Address {
+			differs("containerAddress", family.Address, leased)
+		}
 	}
 	return append(found, a.routeDifferences(c)...)
 }
 
+// leased returns the lease of a family, or the zero Lease.
+func (a Attachment) leased(family Family) Lease {
+	for _, lease := range a.Leases {
+		if lease.Address.Is4() == family.Gateway.Addr().Is4() {
+			return lease
+		}
+	}
+	return Lease{}
+}
+
 func (a Attachment) routeDifferences(c NetworkConfig) []string {
 	var found []string
-	asked := make([]Route, 0, len(c.Routes))
-	for _, route := range c.Routes {
-		if !route.Gateway.IsValid() {
-			route.Gateway = c.WithDefaults().Gateway().Addr()
-			if c.BridgeIP == nil {
-				route.Gateway = a.Gateway.Addr()
+	// The gateways that aren't given are those that the attachment has.
+	asked := NetworkConfig{Routes: c.Routes, DefaultRoute: No}.AllRoutes()
+	for i, route := range asked {
+		for _, lease := range a.Leases {
+			if !route.Gateway.IsValid() && lease.Address.Is4() == route.Destination.Addr().Is4() {
+				asked[i].Gateway = lease.Gateway.Addr()
 			}
 		}
-		asked = append(asked, route)
-		if !slices.Contains(a.Routes, route) {
-			found = append(found, fmt.Sprintf("route %s via %s metric %d isn't there", route.Destination, route.Gateway, route.Metric))
+		if !slices.Contains(a.Routes, asked[i]) {
+			found = append(found, fmt.Sprintf("route %s via %s metric %d isn't there", route.Destination, asked[i].Gateway, route.Metric))
 		}
 	}
-	hasDefault := false
-	for _, route := range a.Routes {
-		hasDefault = hasDefault || route.Destination.Bits() == 0 && !slices.Contains(asked, route)
-	}
-	if c.DefaultRoute != Default && hasDefault != (c.DefaultRoute == Yes) {
-		found = append(found, fmt.Sprintf("defaultRoute is %t, asked for is %t", hasDefault, !hasDefault))
+	for _, lease := range a.Leases {
+		has := slices.ContainsFunc(a.Routes, func(route Route) bool {
+			return route.Destination.Bits() == 0 && route.Destination.Addr().Is4() == lease.Address.Is4() && !slices.Contains(asked, route)
+		})
+		if c.DefaultRoute != Default && has != (c.DefaultRoute == Yes) {
+			found = append(found, fmt.Sprintf("defaultRoute is %t, asked for is %t", has, !has))
+			break
+		}
 	}
 	return found
 }

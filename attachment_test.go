@@ -15,8 +15,7 @@ func attached() netsetgo.Attachment {
 	return netsetgo.Attachment{
 		Bridge: netsetgo.Interface{Name: "tower"}, HostLink: netsetgo.Interface{Name: "veth12"},
 		BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("192.168.7.1/24"), netip.MustParsePrefix("10.0.0.1/24")},
-		Address:         netip.MustParseAddr("10.0.0.5"),
-		Gateway:         netip.MustParsePrefix("10.0.0.1/24"),
+		Leases:          []netsetgo.Lease{{Address: netip.MustParseAddr("10.0.0.5"), Gateway: netip.MustParsePrefix("10.0.0.1/24")}},
 		Container:       netsetgo.Interface{Name: "eth0", MTU: 1400, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}, ID: "web",
 		Routes: []netsetgo.Route{to("0.0.0.0/0", "10.0.0.1", 0), to("192.168.0.0/16", "10.0.0.1", 7), to("172.16.0.0/12", "10.0.0.9", 0)},
 	}

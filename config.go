@@ -24,6 +24,10 @@ const (
 	maxMTU           = 65535 // ETH_MAX_MTU, linux/if_ether.h
 	minSubnetBits    = 8     // beyond, a subnet holds addresses that no device can have
 	maxSubnetBits    = 30    // network, gateway, one container, broadcast
+	minSubnetBits6   = 16    // beyond are blocks of the registries (RFC 7020), nobody's own
+	maxSubnetBits6   = 126   // network, gateway, two containers: IPv6 has no broadcast
+	minMTU6          = 1280  // IPV6_MIN_MTU, linux/ipv6.h; RFC 8200 section 5
+	defaultMetric6   = 1024  // IP6_RT_PRIO_USER, linux/ipv6_route.h
 )
 
 // ErrInvalid is what every error of Validate is: the request is wrong in itself,
@@ -45,11 +49,11 @@ const (
 type Route struct {
 	// Destination is the network to be reached, without host bits.
 	Destination netip.Prefix
-	// Gateway is the next hop, in the bridge's subnet. The zero Addr means the
-	// bridge's own address.
+	// Gateway is the next hop, in the bridge's subnet of the same family. The zero
+	// Addr means the bridge's own address.
 	Gateway netip.Addr
 	// Metric orders routes to one destination, the lowest first. 0 is the
-	// kernel's own default for IPv4, and the strongest.
+	// kernel's own default: for IPv4 the strongest, for IPv6 1024.
 	Metric int
 }
 
@@ -59,13 +63,20 @@ type Route struct {
 type NetworkConfig struct {
 	// BridgeName names the bridge on the host. "" means DefaultBridgeName.
 	BridgeName string
-	// BridgeIP is the bridge's address, the containers' gateway. nil means that
-	// of DefaultBridgeAddress; BridgeIP and Subnet are given together.
+	// BridgeIP is the bridge's IPv4 address, the containers' gateway. BridgeIP and
+	// Subnet are given together. nil means no IPv4 where there is a BridgeIP6, and
+	// otherwise that of DefaultBridgeAddress.
 	BridgeIP net.IP
-	// ContainerIP is the container's address. nil leases the next free one.
+	// ContainerIP is the container's IPv4 address. nil leases the next free one.
 	ContainerIP net.IP
-	// Subnet is the network of bridge and containers, IPv4, from /8 to /30.
+	// Subnet is the IPv4 network of bridge and containers, from /8 to /30.
 	Subnet *net.IPNet
+	// BridgeIP6, ContainerIP6 and Subnet6, from /16 to /126, are the same for IPv6.
+	// A nil BridgeIP6 means no IPv6. A nil ContainerIP6 leases, beside an IPv4 address,
+	// the one as far from the beginning of its subnet, if it is free.
+	BridgeIP6    net.IP
+	ContainerIP6 net.IP
+	Subnet6      *net.IPNet
 	// VethNamePrefix begins the names of the pair, at most 11 bytes: the host link
 	// is called <prefix><number>. "" means DefaultVethNamePrefix.
 	VethNamePrefix string
@@ -101,7 +112,7 @@ type NetworkConfig struct {
 // doesn't depend on the host.
 func (c NetworkConfig) WithDefaults() NetworkConfig {
 	c.BridgeName = cmp.Or(c.BridgeName, DefaultBridgeName)
-	if c.BridgeIP == nil && c.Subnet == nil {
+	if c.BridgeIP == nil && c.Subnet == nil && c.BridgeIP6 == nil && c.Subnet6 == nil {
 		// A constant that doesn't parse would fail every spec.
 		c.BridgeIP, c.Subnet, _ = net.ParseCIDR(DefaultBridgeAddress)
 	}
@@ -111,30 +122,65 @@ func (c NetworkConfig) WithDefaults() NetworkConfig {
 	return c
 }
 
-// Gateway returns the bridge's address with the length of its subnet. Defaults
-// must be filled in.
-func (c NetworkConfig) Gateway() netip.Prefix {
-	bits, _ := c.Subnet.Mask.Size()
-	return netip.PrefixFrom(toAddr(c.BridgeIP), bits)
+// Family is what is asked for in one family of addresses.
+type Family struct {
+	// Gateway is the bridge's address with the length of its subnet.
+	Gateway netip.Prefix
+	// Address is the container's, or the zero Addr where the next free one is to be
+	// leased.
+	Address netip.Addr
 }
 
-// ContainerAddr returns the container's address, or the zero Addr where the next
-// free one is to be leased.
-func (c NetworkConfig) ContainerAddr() netip.Addr {
-	return toAddr(c.ContainerIP)
+// Families are those that are asked for, IPv4 first. Defaults must be filled in.
+func (c NetworkConfig) Families() []Family {
+	var families []Family
+	if c.Subnet != nil {
+		families = append(families, family(c.BridgeIP, c.Subnet, c.ContainerIP))
+	}
+	if c.Subnet6 != nil {
+		families = append(families, family(c.BridgeIP6, c.Subnet6, c.ContainerIP6))
+	}
+	return families
 }
 
-// AllRoutes returns the routes that the container is to have, the default route
+func family(bridgeIP net.IP, subnet *net.IPNet, containerIP net.IP) Family {
+	bits, _ := subnet.Mask.Size()
+	return Family{Gateway: netip.PrefixFrom(toAddr(bridgeIP), bits), Address: toAddr(containerIP)}
+}
+
+// familyOf returns that of an address.
+func (c NetworkConfig) familyOf(addr netip.Addr) (Family, bool) {
+	for _, family := range c.Families() {
+		if family.Gateway.Addr().Is4() == addr.Is4() {
+			return family, true
+		}
+	}
+	return Family{}, false
+}
+
+// HasIPv6 says whether IPv6 is asked for.
+func (c NetworkConfig) HasIPv6() bool { return c.Subnet6 != nil }
+
+// AllRoutes returns the routes that the container is to have, the default routes
 // first, each with its gateway. Defaults must be filled in.
 func (c NetworkConfig) AllRoutes() []Route {
 	var routes []Route
 	if c.DefaultRoute == Yes {
-		routes = append(routes, Route{Destination: netip.PrefixFrom(netip.IPv4Unspecified(), 0)})
+		for _, family := range c.Families() {
+			everywhere := netip.IPv4Unspecified()
+			if family.Gateway.Addr().Is6() {
+				everywhere = netip.IPv6Unspecified()
+			}
+			routes = append(routes, Route{Destination: netip.PrefixFrom(everywhere, 0)})
+		}
 	}
 	routes = append(routes, c.Routes...)
-	for i := range routes {
-		if !routes[i].Gateway.IsValid() {
-			routes[i].Gateway = c.Gateway().Addr()
+	for i, route := range routes {
+		if family, ok := c.familyOf(route.Destination.Addr()); ok && !route.Gateway.IsValid() {
+			routes[i].Gateway = family.Gateway.Addr()
+		}
+		if route.Metric == defaultMetric6 && route.Destination.Addr().Is6() {
+			routes[i].Metric = 0
 		}
 	}
 	return routes

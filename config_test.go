@@ -120,8 +120,8 @@ var _ = Describe("validating a configuration", Label("unit"), func() {
 		Entry("a subnet without a bridge address", func() netsetgo.NetworkConfig {
 			return netsetgo.NetworkConfig{Subnet: bridged("10.0.0.1/24").Subnet}
 		}, "given together"),
-		Entry("a bridge address of IPv6", on("fd00::1/64"), "only IPv4"),
-		Entry("a bridge address of no family", of(netsetgo.NetworkConfig{BridgeIP: net.IP{1, 2, 3}, Subnet: &net.IPNet{}}), "only IPv4"),
+		Entry("a bridge address of IPv6", of(netsetgo.NetworkConfig{BridgeIP: net.ParseIP("fd00::1"), Subnet: bridged("10.0.0.1/24").Subnet}), "isn't one of IPv4"),
+		Entry("a bridge address of no family", of(netsetgo.NetworkConfig{BridgeIP: net.IP{1, 2, 3}, Subnet: &net.IPNet{}}), "isn't one of IPv4"),
 		Entry("a subnet without a mask", of(netsetgo.NetworkConfig{BridgeIP: net.IPv4(10, 0, 0, 1), Subnet: &net.IPNet{IP: net.IPv4(10, 0, 0, 0)}}), "mask"),
 		Entry("a subnet whose mask has holes", of(netsetgo.NetworkConfig{
 			BridgeIP: net.IPv4(10, 0, 0, 1), Subnet: &net.IPNet{IP: net.IPv4(10, 0, 0, 0), Mask: net.IPv4Mask(255, 0, 255, 0)},
@@ -143,7 +143,7 @@ var _ = Describe("validating a configuration", Label("unit"), func() {
 			return config
 		}, "isn't in the subnet 10.0.0.0/24"),
 
-		Entry("a container address of IPv6", in("10.0.0.1/24", "fd00::2"), "only IPv4"),
+		Entry("a container address of IPv6", in("10.0.0.1/24", "fd00::2"), "isn't in the bridge's subnet 10.0.0.0/24"),
 		Entry("a container address outside the subnet", in("10.0.0.1/24", "10.0.1.2"), "isn't in the bridge's subnet 10.0.0.0/24"),
 		Entry("a container address that is the gateway's", in("10.0.0.1/24", "10.0.0.1"), "the gateway"),
 		Entry("a container address that is the network's", in("10.0.0.1/24", "10.0.0.0"), "network's own"),
@@ -151,7 +151,7 @@ var _ = Describe("validating a configuration", Label("unit"), func() {
 		Entry("a container address that is broadcast, in a subnet whose number is odd", in("192.168.1.1/24", "192.168.1.255"), "broadcast"),
 		Entry("a container address that is broadcast, in the least subnet", in("10.0.0.5/30", "10.0.0.7"), "broadcast"),
 		Entry("a container address outside the default subnet", of(netsetgo.NetworkConfig{ContainerIP: net.IPv4(10, 0, 0, 2)}), "10.10.10.0/24"),
-		Entry("a container address of no family", of(netsetgo.NetworkConfig{ContainerIP: net.IP{}}), "only IPv4"),
+		Entry("a container address of no family", of(netsetgo.NetworkConfig{ContainerIP: net.IP{}}), "isn't in the bridge's subnet"),
 
 		Entry("an MTU below 0", of(netsetgo.NetworkConfig{MTU: -1}), "mtu -1"),
 		Entry("an MTU of 67", of(netsetgo.NetworkConfig{MTU: 67}), "mtu 67"),
@@ -163,8 +163,8 @@ var _ = Describe("validating a configuration", Label("unit"), func() {
 		Entry("a MAC of everybody", of(netsetgo.NetworkConfig{MAC: net.HardwareAddr{255, 255, 255, 255, 255, 255}}), "of one device"),
 		Entry("a MAC of nobody", of(netsetgo.NetworkConfig{MAC: make(net.HardwareAddr, 6)}), "of one device"),
 
-		Entry("a route to nowhere", of(routed(netsetgo.Route{})), "only IPv4"),
-		Entry("a route of IPv6", of(routed(to("fd00::/8", "", 0))), "only IPv4"),
+		Entry("a route to nowhere", of(routed(netsetgo.Route{})), "use a destination"),
+		Entry("a route of IPv6", of(routed(to("fd00::/8", "", 0))), "no address of its family"),
 		Entry("a route with host bits", of(routed(to("192.168.1.1/16", "", 0))), "host bits; the network is 192.168.0.0/16"),
 		Entry("a route whose gateway is outside the subnet", of(routed(to("192.168.0.0/16", "10.0.0.9", 0))), "10.0.0.9 isn't in the bridge's subnet"),
 		Entry("a route whose gateway is everybody", of(routed(to("192.168.0.0/16", "10.10.10.255", 0))), "10.10.10.255 is the broadcast address of 10.10.10.0/24"),
@@ -207,12 +207,11 @@ var _ = Describe("a configuration", Label("unit"), func() {
 	It("has these defaults", func() {
 		config := netsetgo.NetworkConfig{}.WithDefaults()
 		Expect(config.BridgeName).To(Equal("brg0"))
-		Expect(config.Gateway()).To(Equal(netip.MustParsePrefix("10.10.10.1/24")))
+		Expect(config.Families()).To(HaveExactElements(netsetgo.Family{Gateway: netip.MustParsePrefix("10.10.10.1/24")}), "the next free address")
 		Expect(config.Subnet.String()).To(Equal("10.10.10.0/24"))
 		Expect(config.VethNamePrefix).To(Equal("veth"))
 		Expect(config.ContainerInterface).To(Equal("veth1"))
 		Expect(config.DefaultRoute).To(Equal(netsetgo.Yes))
-		Expect(config.ContainerAddr().IsValid()).To(BeFalse(), "the next free one")
 		Expect(config.MTU).To(BeZero(), "that of the host")
 		Expect(config.MAC).To(BeNil(), "derived from the address")
 	})

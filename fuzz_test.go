@@ -55,25 +55,36 @@ func usable(t *testing.T, config netsetgo.NetworkConfig) {
 	if !printable.MatchString(config.ID) {
 		t.Fatalf("id %q got through", config.ID)
 	}
-	gateway := config.Gateway()
-	if !gateway.Addr().Is4() || gateway.Bits() < 1 || gateway.Bits() > 30 {
+	gateways := map[bool]netip.Prefix{}
+	for _, family := range config.Families() {
+		usableFamily(t, family)
+		gateways[family.Gateway.Addr().Is4()] = family.Gateway
+	}
+	for _, route := range config.AllRoutes() {
+		if !route.Destination.IsValid() || !gateways[route.Destination.Addr().Is4()].Contains(route.Gateway) {
+			t.Fatalf("route %+v got through", route)
+		}
+	}
+}
+
+func usableFamily(t *testing.T, family netsetgo.Family) {
+	t.Helper()
+	gateway, first, last := family.Gateway, family.Gateway.Masked().Addr(), netip.Addr{}
+	if gateway.Addr().Is4() {
+		last = netsetgo.Broadcast(gateway)
+		if !gateway.Contains(last) || gateway.Contains(last.Next()) {
+			t.Fatalf("%s isn't the last of %s", last, gateway)
+		}
+	}
+	if gateway.Bits() < 1 || gateway.Bits() > gateway.Addr().BitLen()-2 || gateway.Addr().Is4In6() {
 		t.Fatalf("bridge address %s got through", gateway)
 	}
-	last := netsetgo.Broadcast(gateway)
-	if !gateway.Contains(last) || gateway.Contains(last.Next()) {
-		t.Fatalf("%s isn't the last of %s", last, gateway)
-	}
-	for _, addr := range []netip.Addr{gateway.Addr(), config.ContainerAddr()} {
-		if addr.IsValid() && (!gateway.Contains(addr) || addr == last || addr == gateway.Masked().Addr()) {
+	for _, addr := range []netip.Addr{gateway.Addr(), family.Address} {
+		if addr.IsValid() && (!gateway.Contains(addr) || addr == last || addr == first) {
 			t.Fatalf("%s in %s got through", addr, gateway)
 		}
 	}
-	if config.ContainerAddr() == gateway.Addr() {
+	if family.Address == gateway.Addr() {
 		t.Fatalf("%s got through, the gateway's", gateway)
-	}
-	for _, route := range config.AllRoutes() {
-		if !route.Destination.IsValid() || !gateway.Contains(route.Gateway) {
-			t.Fatalf("route %+v got through", route)
-		}
 	}
 }

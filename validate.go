@@ -12,8 +12,8 @@ import (
 // Validate reports the first thing that is wrong with the configuration in
 // itself, as an ErrInvalid. It asks nothing of the kernel.
 func (c NetworkConfig) Validate() error {
-	if (c.BridgeIP == nil) != (c.Subnet == nil) {
-		return invalid("bridge address: BridgeIP and Subnet are given together, or neither")
+	if (c.BridgeIP == nil) != (c.Subnet == nil) || (c.BridgeIP6 == nil) != (c.Subnet6 == nil) {
+		return invalid("bridge address: the address and its subnet are given together, or neither")
 	}
 	c = c.WithDefaults()
 	checks := []func() error{
@@ -74,50 +74,85 @@ func (c NetworkConfig) checkID() error {
 }
 
 func (c NetworkConfig) checkBridgeAddress() error {
-	if c.BridgeIP.To4() == nil || c.Subnet.IP.To4() == nil {
-		return invalid("bridge address %s/%s: only IPv4 is supported yet", c.BridgeIP, maskLength(c.Subnet))
+	if c.Subnet != nil {
+		if err := checkSubnet(c.BridgeIP, c.Subnet, net.IPv4len); err != nil {
+			return err
+		}
 	}
-	bits, size := c.Subnet.Mask.Size()
-	if size != 32 {
-		return invalid("bridge address: the mask of %s isn't one of IPv4", c.Subnet)
+	if c.Subnet6 != nil {
+		return checkSubnet(c.BridgeIP6, c.Subnet6, net.IPv6len)
 	}
-	gateway := c.Gateway()
-	if bits < minSubnetBits || bits > maxSubnetBits {
-		return invalid("bridge address %s: the prefix must be between /%d and /%d", gateway, minSubnetBits, maxSubnetBits)
+	return nil
+}
+
+func checkSubnet(bridgeIP net.IP, subnet *net.IPNet, size int) error {
+	version, least, most := 4, minSubnetBits, maxSubnetBits
+	if size == net.IPv6len {
+		version, least, most = 6, minSubnetBits6, maxSubnetBits6
 	}
-	if addr := gateway.Addr(); addr.IsLoopback() || addr.IsMulticast() || addr.IsUnspecified() || addr.As4()[0] >= 240 || addr.As4()[0] == 0 {
-		return invalid("bridge address %s isn't an address that a device can have", gateway)
+	if bits, length := subnet.Mask.Size(); length != 8*size || (bridgeIP.To4() == nil) != (version == 6) {
+		return invalid("bridge address %s/%d: the address or the mask isn't one of IPv%d", bridgeIP, bits, version)
 	}
-	if !c.Subnet.Contains(c.BridgeIP) {
-		return invalid("bridge address %s isn't in the subnet %s", c.BridgeIP, c.Subnet)
+	gateway := family(bridgeIP, subnet, nil).Gateway
+	if bits := gateway.Bits(); bits < least || bits > most {
+		return invalid("bridge address %s: the prefix must be between /%d and /%d", gateway, least, most)
+	}
+	if !isUnicast(gateway.Addr()) {
+		return invalid("bridge address %s isn't an address that a device can have for others to reach", gateway)
+	}
+	if !subnet.Contains(bridgeIP) {
+		return invalid("bridge address %s isn't in the subnet %s", bridgeIP, subnet)
 	}
 	return checkUsable("bridge address", gateway.Addr(), gateway)
 }
 
-func (c NetworkConfig) checkContainerAddress() error {
-	if c.ContainerIP == nil {
-		return nil
+// isUnicast leaves out what means nobody, many, this host (RFC 6890), or, in IPv6,
+// something else on each link (RFC 4291 section 2.5.6).
+func isUnicast(addr netip.Addr) bool {
+	if addr.IsLoopback() || addr.IsMulticast() || addr.IsUnspecified() {
+		return false
 	}
-	addr, gateway := c.ContainerAddr(), c.Gateway()
-	switch {
-	case !addr.Is4():
-		return invalid("container address %s: only IPv4 is supported yet", c.ContainerIP)
-	case !gateway.Contains(addr):
-		return invalid("container address %s isn't in the bridge's subnet %s: choose one of that, or another bridge address", addr, gateway.Masked())
-	case addr == gateway.Addr():
-		return invalid("container address %s is the bridge's own, the gateway: choose another", addr)
+	if addr.Is4() {
+		first := addr.As4()[0]
+		return first != 0 && first < 240
 	}
-	return checkUsable("container address", addr, gateway)
+	return !addr.IsLinkLocalUnicast()
 }
 
-// checkUsable refuses the first and the last address of a subnet, which mean the
-// network itself and everybody in it (RFC 1122 section 3.2.1.3).
+func (c NetworkConfig) checkContainerAddress() error {
+	if c.ContainerIP != nil && c.Subnet == nil || c.ContainerIP6 != nil && c.Subnet6 == nil {
+		return invalid("container address: the bridge has no address of its family: give that too, or leave this out")
+	}
+	for _, family := range c.Families() {
+		addr, gateway := family.Address, family.Gateway
+		given := c.ContainerIP
+		if gateway.Addr().Is6() {
+			given = c.ContainerIP6
+		}
+		switch {
+		case given == nil:
+			continue
+		case !gateway.Contains(addr):
+			return invalid("container address %s isn't in the bridge's subnet %s: choose one of that, or another bridge address", addr, gateway.Masked())
+		case addr == gateway.Addr():
+			return invalid("container address %s is the bridge's own, the gateway: choose another", addr)
+		}
+		if err := checkUsable("container address", addr, gateway); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkUsable refuses the first address of a subnet, which means the network itself
+// or any of its routers (RFC 1122 section 3.2.1.3, RFC 4291 section 2.6.1), and in
+// IPv4 the last, which means everybody in it.
 func checkUsable(what string, addr netip.Addr, subnet netip.Prefix) error {
 	network := subnet.Masked().Addr()
-	switch addr {
-	case network:
+	switch {
+	case addr == network:
 		return invalid("%s %s is the network's own address in %s: choose another", what, addr, subnet.Masked())
-	case Broadcast(subnet):
+	case addr.Is4() && addr == Broadcast(subnet):
 		return invalid("%s %s is the broadcast address of %s: choose another", what, addr, subnet.Masked())
 	}
 	return nil
@@ -135,6 +170,9 @@ func Broadcast(subnet netip.Prefix) netip.Addr {
 func (c NetworkConfig) checkLink() error {
 	if c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU) {
 		return invalid("mtu %d: use %d to %d, or 0 for the default", c.MTU, minMTU, maxMTU)
+	}
+	if c.MTU != 0 && c.MTU < minMTU6 && c.HasIPv6() {
+		return invalid("mtu %d: IPv6 takes %d at least", c.MTU, minMTU6)
 	}
 	if c.MAC == nil {
 		return nil
@@ -154,16 +192,20 @@ func (c NetworkConfig) checkRoutes() error {
 		metric      int
 	}
 	seen := map[key]bool{}
-	gateway := c.Gateway()
 	for _, route := range c.AllRoutes() {
+		if !route.Destination.IsValid() {
+			return invalid("route %s: use a destination such as 192.168.0.0/16", route.Destination)
+		}
+		family, ok := c.familyOf(route.Destination.Addr())
+		gateway := family.Gateway
 		switch {
-		case !route.Destination.IsValid() || !route.Destination.Addr().Is4():
-			return invalid("route %s: only IPv4 destinations such as 192.168.0.0/16 are supported yet", route.Destination)
+		case !ok || route.Destination.Addr().Is4In6():
+			return invalid("route %s: the bridge has no address of its family: give that too, or leave this out", route.Destination)
 		case route.Destination != route.Destination.Masked():
 			return invalid("route %s has host bits; the network is %s", route.Destination, route.Destination.Masked())
 		case !gateway.Contains(route.Gateway):
 			return invalid("route %s: the gateway %s isn't in the bridge's subnet %s", route.Destination, route.Gateway, gateway.Masked())
-		case route.Gateway == Broadcast(gateway):
+		case gateway.Addr().Is4() && route.Gateway == Broadcast(gateway):
 			return invalid("route %s: the gateway %s is the broadcast address of %s: choose another", route.Destination, route.Gateway, gateway.Masked())
 		case route.Destination == gateway.Masked() && route.Metric == 0:
 			return invalid("route %s is that of the bridge's subnet, which is there of itself: leave it out", route.Destination)
@@ -175,11 +217,6 @@ func (c NetworkConfig) checkRoutes() error {
 		seen[key{route.Destination, route.Metric}] = true
 	}
 	return nil
-}
-
-func maskLength(subnet *net.IPNet) string {
-	bits, _ := subnet.Mask.Size()
-	return fmt.Sprint(bits)
 }
 
 func invalid(format string, args ...any) error {

@@ -23,27 +23,31 @@ func (r *run) bridge(mtu int) (Link, error) {
 	if link.Kind != kindBridge || link.Name != name {
 		return Link{}, fmt.Errorf("connecting to bridge %s: that is a name of %s; choose another -bridgeName", name, describe(link))
 	}
-	gateway := r.config.Gateway()
 	addresses, err := r.host.Addresses(link.Index)
 	if err != nil {
 		return Link{}, fmt.Errorf("reading the addresses of bridge %s: %w", name, err)
 	}
-	hasAddress := slices.Contains(addresses, gateway)
-	if link.Group == lease.Group && (hasAddress || len(addresses) == 0) {
-		if hasAddress && link.Up {
-			return link, nil
+	ours := link.Group == lease.Group
+	var lacking []netip.Prefix
+	for _, family := range r.config.Families() {
+		gateway := family.Gateway
+		if slices.Contains(addresses, gateway) {
+			continue
 		}
-		return r.finishBridge(link, hasAddress, mtu)
+		if !ours || slices.ContainsFunc(addresses, func(other netip.Prefix) bool { return other.Addr().Is4() == gateway.Addr().Is4() }) {
+			return Link{}, fmt.Errorf("connecting to bridge %s: it hasn't the address %s, but %s; "+
+				"choose another -bridgeAddress or -bridgeName, or add it: ip address add %s dev %s",
+				name, gateway, list(addresses), gateway, name)
+		}
+		lacking = append(lacking, gateway)
 	}
-	if !hasAddress {
-		return Link{}, fmt.Errorf("connecting to bridge %s: it hasn't the address %s, but %s; "+
-			"choose another -bridgeAddress or -bridgeName, or add it: ip address add %s dev %s",
-			name, gateway, list(addresses), gateway, name)
-	}
-	if !link.Up {
+	switch {
+	case len(lacking) == 0 && link.Up:
+		return link, nil
+	case !ours:
 		return Link{}, fmt.Errorf("connecting to bridge %s: it is down, and not netsetgo's; bring it up: ip link set %s up", name, name)
 	}
-	return link, nil
+	return r.finishBridge(link, lacking, mtu)
 }
 
 func describe(link Link) string {
@@ -61,7 +65,7 @@ func list(addresses []netip.Prefix) string {
 // killed run's is finished too. Another run may be quicker, and is as welcome.
 func (r *run) makeBridge() (Link, error) {
 	change := AddBridge{
-		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Gateway().Addr()),
+		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Families()[0].Gateway.Addr()),
 		Group: lease.Group, Index: new(int),
 	}
 	err := r.do(r.host, step{change, "the containers' bridge; the group is netsetgo's mark", r.unlessUsed(change.Name, func(bridge Link) []Change {
@@ -73,11 +77,10 @@ func (r *run) makeBridge() (Link, error) {
 	return r.host.Link(Which{Name: change.Name})
 }
 
-// finishBridge gives a bridge of ours what is missing. Another run may do the
+// finishBridge gives a bridge of ours what it lacks. Another run may do the
 // same at the same time.
-func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) {
-	gateway := r.config.Gateway()
-	if !hasAddress {
+func (r *run) finishBridge(bridge Link, lacking []netip.Prefix, mtu int) (Link, error) {
+	for _, gateway := range lacking {
 		if err := r.checkSubnet(gateway); err != nil {
 			return Link{}, err
 		}
@@ -91,7 +94,7 @@ func (r *run) finishBridge(bridge Link, hasAddress bool, mtu int) (Link, error) 
 	if err := r.do(r.host, steps...); err != nil {
 		return Link{}, err
 	}
-	if !hasAddress {
+	for _, gateway := range lacking {
 		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, "the containers' gateway", r.unlessUsed(bridge.Name, func(bridge Link) []Change {
 			return []Change{DeleteAddress{bridge.Index, gateway}}
 		})})

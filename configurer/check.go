@@ -38,9 +38,9 @@ type comparison struct {
 	hostLink, bridge, peer Link
 	// apart is how many of found are mended apart from the attachment.
 	apart int
-	// address is the one that the container should have; the zero Addr where nobody
-	// can tell.
-	address netip.Addr
+	// addresses are those that the container should have, of each family; nil where
+	// nobody can tell.
+	addresses []netip.Prefix
 }
 
 const (
@@ -127,7 +127,7 @@ func (c *comparison) find() error {
 // compareBridge looks at the bridge that is asked for, and how the host reaches the
 // container by it.
 func (c *comparison) compareBridge() error {
-	name, gateway := c.config.BridgeName, c.config.Gateway()
+	name := c.config.BridgeName
 	bridge, err := c.host.Link(Which{Name: name})
 	if errors.Is(err, ErrNotFound) {
 		return nil // which compareMaster tells
@@ -151,18 +151,23 @@ func (c *comparison) compareBridge() error {
 	}
 	// That of any of its addresses: it was made with one, and may have got others.
 	derived := func(address netip.Prefix) bool { return slices.Equal(lease.ContainerMAC(address.Addr()), bridge.MAC) }
-	if ours && !derived(gateway) && !slices.ContainsFunc(addresses, derived) {
-		mac := lease.ContainerMAC(gateway.Addr())
+	if first := c.config.Families()[0].Gateway; ours && !derived(first) && !slices.ContainsFunc(addresses, derived) {
+		mac := lease.ContainerMAC(first.Addr())
 		c.differs("MAC of "+name, mac, bridge.MAC, c.onHost(SetMAC{bridge.Index, mac}))
 	}
-	if !slices.Contains(addresses, gateway) {
-		c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
-		return nil // which brings the route
+	for _, family := range c.config.Families() {
+		var err error
+		switch gateway := family.Gateway; {
+		case !slices.Contains(addresses, gateway): // which brings the route
+			c.differs("address of "+name, gateway, list(addresses), c.onHost(AddAddress{bridge.Index, gateway}))
+		case ours: // else, how it is reached is somebody else's to say
+			err = c.compareSubnet(c.host, bridge, gateway)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if !ours {
-		return nil // how it is reached is somebody else's to say
-	}
-	return c.compareSubnet(c.host, bridge, gateway)
+	return nil
 }
 
 // compareSubnet looks at the route that comes with an address and with a link that
@@ -179,6 +184,9 @@ func (c *comparison) compareSubnet(conn Conn, link Link, address netip.Prefix) e
 		return nil
 	}
 	mend := fmt.Sprintf("ip route replace %s dev %s proto kernel scope link src %s", address.Masked(), Quote(link.Name), address.Addr())
+	if address.Addr().Is6() {
+		mend = fmt.Sprintf("ip -6 route replace %s dev %s proto kernel metric 256", address.Masked(), Quote(link.Name))
+	}
 	if conn == c.container {
 		mend = InNamespace(c.namespace, mend)
 	}
@@ -218,7 +226,12 @@ func (c *comparison) checkAnew() error {
 			return err
 		}
 	}
-	return c.checkSubnet(c.config.Gateway())
+	for _, family := range c.config.Families() {
+		if err := c.checkSubnet(family.Gateway); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func state(link Link) string {
@@ -228,31 +241,24 @@ func state(link Link) string {
 	return "down"
 }
 
-// compareLease looks at what makes the host link ours, and finds out its address.
+// compareLease looks at what makes the host link ours, and finds out its addresses.
 func (c *comparison) compareLease() error {
 	host, owner := c.hostLink, lease.ReadOwner(c.hostLink.Altnames)
 	prefix := c.config.VethNamePrefix
 	if number, ok := strings.CutPrefix(host.Name, prefix); !ok || strings.Trim(number, "0123456789") != "" {
 		c.differs("name of the host link", prefix+" and a number", host.Name, anew)
 	}
-	c.address = cmp.Or(c.config.ContainerAddr(), owner.Address)
-	subnet := c.config.Gateway().Masked()
-	switch {
-	case !c.address.IsValid():
-		c.differs("lease of "+host.Name, present, missing, anew)
-	case owner.Address.IsValid() && owner.Address != c.address:
-		c.differs("lease of "+host.Name, c.address, owner.Address, anew)
-	case !subnet.Contains(c.address):
-		c.differs("lease of "+host.Name, "an address of "+subnet.String(), c.address, anew)
-	case owner.Bridge != "" && owner.Bridge != c.config.BridgeName:
-		c.differs("lease of "+host.Name, "one of "+c.config.BridgeName, "one of "+owner.Bridge, anew)
-	default:
-		c.compareName(lease.AddressName(c.config.BridgeName, c.address))
-	}
-	if c.address.IsValid() {
-		if err := c.checkHolder(lease.AddressName(c.config.BridgeName, c.address), c.address.String()); err != nil {
+	for _, family := range c.config.Families() {
+		addr, err := c.compareAddress(family, owner)
+		if err != nil {
 			return err
 		}
+		if addr.IsValid() {
+			c.addresses = append(c.addresses, netip.PrefixFrom(addr, family.Gateway.Bits()))
+		}
+	}
+	if len(c.addresses) < len(c.config.Families()) {
+		c.addresses = nil
 	}
 	if id := c.config.ID; id != "" && !c.config.IDIsHint {
 		name := lease.IDName(c.config.ContainerInterface, id)
@@ -267,6 +273,35 @@ func (c *comparison) compareLease() error {
 	}
 	c.compareName(lease.NamespaceName(c.config.ContainerInterface, c.inode))
 	return nil
+}
+
+// compareAddress looks at the lease of one family, and returns the address that the
+// container should have of it.
+func (c *comparison) compareAddress(family netsetgo.Family, owner lease.Owner) (netip.Addr, error) {
+	what, subnet := "lease of "+c.hostLink.Name, family.Gateway.Masked()
+	var leased netip.Addr
+	for _, addr := range owner.Addresses {
+		if addr.Is4() == subnet.Addr().Is4() {
+			leased = addr
+		}
+	}
+	addr := cmp.Or(family.Address, leased)
+	if !addr.IsValid() {
+		c.differs(what, "an address of "+subnet.String(), missing, anew)
+		return addr, nil
+	}
+	name := lease.AddressName(c.config.BridgeName, addr)
+	switch {
+	case leased.IsValid() && leased != addr:
+		c.differs(what, addr, leased, anew)
+	case !subnet.Contains(addr):
+		c.differs(what, "an address of "+subnet.String(), addr, anew)
+	case owner.Bridge != "" && owner.Bridge != c.config.BridgeName:
+		c.differs(what, "one of "+c.config.BridgeName, "one of "+owner.Bridge, anew)
+	default:
+		c.compareName(name)
+	}
+	return addr, c.checkHolder(name, addr.String())
 }
 
 // checkHolder refuses to compare with what is somebody else's: no command would mend

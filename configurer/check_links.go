@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/netsetgo/netsetgo"
-	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 // compareLinks looks at the two ends.
@@ -25,19 +24,23 @@ func (c *comparison) compareLinks() error {
 	c.differs("state of "+there, "up", state(peer), c.inside(SetUp{peer.Index, true}))
 	c.differs("MTU of "+host.Name, mtu, host.MTU, c.onHost(SetMTU{host.Index, mtu}))
 	c.differs("MTU of "+there, mtu, peer.MTU, c.inside(SetMTU{peer.Index, mtu}))
-	if !c.address.IsValid() {
+	if c.addresses == nil {
 		return nil
 	}
-	mac := c.config.MAC
-	if mac == nil {
-		mac = lease.ContainerMAC(c.address)
-	}
+	mac := c.mac(c.addresses)
 	c.differs("MAC of "+there, mac, peer.MAC, c.inside(SetMAC{peer.Index, mac}))
 	addresses, err := c.container.Addresses(peer.Index)
-	if err != nil {
-		return err
+	for _, asked := range c.addresses {
+		if err == nil {
+			err = c.comparePeerAddress(asked, addresses)
+		}
 	}
-	asked := netip.PrefixFrom(c.address, c.config.Gateway().Bits())
+	return err
+}
+
+// comparePeerAddress looks for an address among those of the peer.
+func (c *comparison) comparePeerAddress(asked netip.Prefix, addresses []netip.Prefix) error {
+	there, peer := c.config.ContainerInterface+" in the container", c.peer
 	if slices.Contains(addresses, asked) {
 		if err := c.compareSubnet(c.container, peer, asked); err != nil {
 			return err

@@ -130,7 +130,7 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 		Entry("the host link's name", func(at changed) { at.hostLink.Name = "mine" },
 			"name of the host link", "veth and a number", "mine", ""),
 		Entry("the host link's lease", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:a:") },
-			"lease of veth0", "present", "missing", ""),
+			"lease of veth0", "an address of 10.10.10.0/24", "missing", ""),
 		Entry("the host link's id", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:c:") },
 			"name netsetgo:c:veth1:web of veth0", "present", "missing", "ip link property add dev veth0 altname netsetgo:c:veth1:web"),
 		Entry("the host link's owner", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:n:") },

@@ -6,37 +6,61 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 const whyLease = "leases the address: the kernel gives no name twice"
 
-// lease gives the host link the name of an address that nobody else has.
-func (r *run) lease(pair int, bridge Link, note *lease.Note) error {
-	gateway := r.config.Gateway()
-	if addr := r.config.ContainerAddr(); addr.IsValid() {
-		note.Next = lease.After(gateway, addr)
-		return r.claim(AddAltname{pair, lease.AddressName(bridge.Name, addr)}, whyLease, "leasing address "+addr.String(),
+// lease gives the host link the names of an address of each family that nobody else
+// has.
+func (r *run) lease(pair int, bridge Link, note *lease.Note) ([]netip.Addr, error) {
+	var leased []netip.Addr
+	for i, family := range r.config.Families() {
+		addr, err := r.leaseOne(pair, bridge, family, r.firstToTry(i, leased, *note))
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			note.Next = lease.After(family.Gateway, addr)
+		}
+		leased = append(leased, addr)
+	}
+	return leased, nil
+}
+
+// firstToTry is where to look for an address of the i-th family: the note tells it for
+// the first, and the address leased of that for the second.
+func (r *run) firstToTry(i int, leased []netip.Addr, note lease.Note) netip.Addr {
+	if i == 0 {
+		return note.Next
+	}
+	families := r.config.Families()
+	return lease.Pair(families[i].Gateway, families[0].Gateway, leased[0])
+}
+
+func (r *run) leaseOne(pair int, bridge Link, family netsetgo.Family, next netip.Addr) (netip.Addr, error) {
+	gateway := family.Gateway
+	if addr := family.Address; addr.IsValid() {
+		return addr, r.claim(AddAltname{pair, lease.AddressName(bridge.Name, addr)}, whyLease, "leasing address "+addr.String(),
 			"choose another -containerAddress, or leave it out")
 	}
 	began := time.Now()
 	for {
-		for addr := range lease.Candidates(gateway, note.Next) {
+		for addr := range lease.Candidates(gateway, next) {
 			err := r.do(r.host, step{change: AddAltname{pair, lease.AddressName(bridge.Name, addr)}, why: whyLease})
-			if errors.Is(err, ErrExists) {
-				continue
+			if !errors.Is(err, ErrExists) {
+				return addr, err
 			}
-			note.Next = lease.After(gateway, addr)
-			return err
 		}
 		// Full: unless some of those who hold an address are about to go.
 		dying, err := r.anyDying(bridge, gateway)
 		if err != nil || !dying && r.graceOver(began) {
-			return errors.Join(err, fmt.Errorf("leasing an address: all of %s are taken; "+
+			return netip.Addr{}, errors.Join(err, fmt.Errorf("leasing an address: all of %s are taken; "+
 				"use a wider -bridgeAddress with another -bridgeName", gateway.Masked()))
 		}
 		if err := r.wait(); err != nil {
-			return fmt.Errorf("waiting for an address of %s: %w", gateway.Masked(), err)
+			return netip.Addr{}, fmt.Errorf("waiting for an address of %s: %w", gateway.Masked(), err)
 		}
 	}
 }

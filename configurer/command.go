@@ -64,7 +64,12 @@ func (c AddAltname) command(names Names) string {
 }
 
 func (c AddAddress) command(names Names) string {
-	return fmt.Sprintf("ip address add %s broadcast %s dev %s", c.Address, netsetgo.Broadcast(c.Address), Quote(names(c.Link)))
+	// Leased addresses are nobody else's: there is nothing to wait for.
+	how := "nodad"
+	if c.Address.Addr().Is4() {
+		how = "broadcast " + netsetgo.Broadcast(c.Address).String()
+	}
+	return fmt.Sprintf("ip address add %s %s dev %s", c.Address, how, Quote(names(c.Link)))
 }
 
 func (c DeleteAddress) command(names Names) string {
@@ -86,7 +91,11 @@ func (r Route) command(verb string, names Names) string {
 	if r.Destination.Bits() == 0 {
 		destination = "default"
 	}
-	text := fmt.Sprintf("ip route %s %s", verb, destination)
+	ip := "ip"
+	if r.Destination.Addr().Is6() {
+		ip = "ip -6"
+	}
+	text := fmt.Sprintf("%s route %s %s", ip, verb, destination)
 	if r.Gateway.IsValid() {
 		text += " via " + r.Gateway.String()
 	}

@@ -3,6 +3,7 @@ package configurer
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -55,13 +56,14 @@ func (r *run) attachContainer() error {
 		return fmt.Errorf("looking for the host link of %s: %w", name, err)
 	}
 	owner := lease.ReadOwner(host.Altnames)
-	if !owner.Address.IsValid() || r.config.ContainerIP != nil && owner.Address != r.config.ContainerAddr() {
-		return fmt.Errorf("reading the lease of %s from host link %s: it isn't there, or of another address; run the host's side first", name, host.Name)
+	addresses, ok := r.leases(owner)
+	if !ok {
+		return fmt.Errorf("reading the leases of %s from host link %s: they aren't there, or of other addresses; run the host's side first", name, host.Name)
 	}
 	if err := r.checkDefaultRoute(); err != nil {
 		return err
 	}
-	steps, err := r.containerSteps(peer, owner.Address)
+	steps, err := r.containerSteps(peer, addresses)
 	if err != nil {
 		return err
 	}
@@ -75,8 +77,21 @@ func (r *run) attachContainer() error {
 	return r.own(host, peer)
 }
 
-// checkDefaultRoute refuses to add a second default route, whatever its metric:
-// one of the two would take the other's traffic.
+// leases returns the addresses that an owner has of each family, with the length of
+// its subnet. It says whether they are there, and are those that were asked for.
+func (r *run) leases(owner lease.Owner) (addresses []netip.Prefix, ok bool) {
+	for _, family := range r.config.Families() {
+		i := slices.IndexFunc(owner.Addresses, family.Gateway.Contains)
+		if i < 0 || family.Address.IsValid() && owner.Addresses[i] != family.Address {
+			return nil, false
+		}
+		addresses = append(addresses, netip.PrefixFrom(owner.Addresses[i], family.Gateway.Bits()))
+	}
+	return addresses, true
+}
+
+// checkDefaultRoute refuses to add a second default route of a family, whatever its
+// metric: one of the two would take the other's traffic.
 func (r *run) checkDefaultRoute() error {
 	if r.config.DefaultRoute != netsetgo.Yes {
 		return nil
@@ -85,9 +100,11 @@ func (r *run) checkDefaultRoute() error {
 	if err != nil {
 		return fmt.Errorf("reading the routes of the container: %w", err)
 	}
-	for _, route := range routes {
-		if route.Destination.Bits() == 0 {
-			return errors.New("adding a default route to the container: there is one already; use -defaultRoute=false")
+	for _, family := range r.config.Families() {
+		for _, route := range routes {
+			if route.Destination.Bits() == 0 && route.Destination.Addr().Is4() == family.Gateway.Addr().Is4() {
+				return errors.New("adding a default route to the container: there is one already; use -defaultRoute=false")
+			}
 		}
 	}
 	return nil
@@ -95,7 +112,7 @@ func (r *run) checkDefaultRoute() error {
 
 // containerSteps are all changes inside the container, by index: its processes
 // can give any name to any link.
-func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
+func (r *run) containerSteps(peer Link, addresses []netip.Prefix) ([]step, error) {
 	var steps []step
 	lo, err := r.container.Link(Which{Index: loopback})
 	if err != nil {
@@ -109,18 +126,15 @@ func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
 		steps = append(steps, step{SetUp{loopback, true}, "a container expects its own 127.0.0.1", r.undoLoopback(before)})
 	}
 	steps = append(steps, silence(peer.Index, peer.MTU)...)
-	mac := r.config.MAC
-	if mac == nil {
-		mac = lease.ContainerMAC(addr)
-	}
+	mac := r.mac(addresses)
 	if !slices.Equal(mac, peer.MAC) {
 		steps = append(steps, step{SetMAC{peer.Index, mac}, "the MAC that goes with the address", reverse(r.container, SetMAC{peer.Index, peer.MAC})})
 	}
-	address := AddAddress{peer.Index, netip.PrefixFrom(addr, r.config.Gateway().Bits())}
-	steps = append(steps,
-		step{SetUp{peer.Index, true}, "the container's end comes up", reverse(r.container, SetUp{peer.Index, false})},
-		step{address, "the address that was leased", reverse(r.container, DeleteAddress(address))},
-	)
+	steps = append(steps, step{SetUp{peer.Index, true}, "the container's end comes up", reverse(r.container, SetUp{peer.Index, false})})
+	for _, each := range addresses {
+		address := AddAddress{peer.Index, each}
+		steps = append(steps, step{address, "the address that was leased", reverse(r.container, DeleteAddress(address))})
+	}
 	for _, each := range r.config.AllRoutes() {
 		route := Route{Route: each, Link: peer.Index}
 		why := "asked for by -route"
@@ -130,6 +144,18 @@ func (r *run) containerSteps(peer Link, addr netip.Addr) ([]step, error) {
 		steps = append(steps, step{AddRoute{route}, why, reverse(r.container, DeleteRoute{route})})
 	}
 	return steps, nil
+}
+
+// mac is that of the container's end.
+func (r *run) mac(addresses []netip.Prefix) net.HardwareAddr {
+	if r.config.MAC != nil {
+		return r.config.MAC
+	}
+	var addrs []netip.Addr
+	for _, address := range addresses {
+		addrs = append(addrs, address.Addr())
+	}
+	return lease.ContainerMAC(addrs...)
 }
 
 // undoLoopback takes lo down, and away the addresses that the kernel gave it when

@@ -130,12 +130,15 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 	if err != nil {
 		return fmt.Errorf("reading the addresses of bridge %s: %w", bridge.Name, err)
 	}
-	for _, prefix := range attachment.BridgeAddresses {
-		if prefix.Contains(owner.Address) {
-			attachment.Gateway = prefix
+	for _, addr := range owner.Addresses {
+		leased := netsetgo.Lease{Address: addr}
+		for _, prefix := range attachment.BridgeAddresses {
+			if prefix.Contains(addr) {
+				leased.Gateway = prefix
+			}
 		}
+		attachment.Leases = append(attachment.Leases, leased)
 	}
-	attachment.Address = owner.Address
 	return nil
 }
 

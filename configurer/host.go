@@ -111,7 +111,7 @@ func (r *run) attachOnce() error {
 	if err != nil {
 		return err
 	}
-	if err := r.lease(pair, bridge, &note); err != nil {
+	if _, err := r.lease(pair, bridge, &note); err != nil {
 		return err
 	}
 	if !noted {

@@ -80,14 +80,16 @@ type Reader interface {
 	// Peer returns the other end of a pair of veth, in whatever namespace it is:
 	// ErrNotFound where that is gone.
 	Peer(link Link) (Link, error)
-	// Addresses of a link, or where that is 0 of all.
+	// Addresses of a link, or where that is 0 of all, without the link-local ones of
+	// IPv6, which links give themselves.
 	Addresses(link int) ([]netip.Prefix, error)
-	// Routes are those of the main table, IPv4.
+	// Routes are those of the main table.
 	Routes() ([]Route, error)
 	// RouteTo returns the route that reaches an address, of any table, or ErrNotFound
 	// where none leads to a link.
 	RouteTo(addr netip.Addr) (Route, error)
-	// DefaultDevice returns the link of the default route, or ErrNotFound.
+	// DefaultDevice returns the link of the default route of IPv4, or else of IPv6, or
+	// ErrNotFound.
 	DefaultDevice() (int, error)
 	// NamespaceID is this namespace's number for another, as in Link.PeerNamespace;
 	// ErrNotFound where it has none.

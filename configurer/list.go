@@ -64,9 +64,7 @@ func listed(hostLink Link) netsetgo.Listed {
 		Container: owner.ID, Interface: owner.ContainerInterface, Addresses: []netip.Addr{},
 		HostLink: hostLink.Name, State: netsetgo.StateUp, Received: hostLink.Sent, Sent: hostLink.Received,
 	}
-	if owner.Address.IsValid() {
-		l.Addresses = append(l.Addresses, owner.Address)
-	}
+	l.Addresses = append(l.Addresses, owner.Addresses...)
 	switch {
 	case !owner.Complete():
 		l.State = netsetgo.StateIncomplete

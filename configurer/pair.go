@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 
 	"github.com/netsetgo/netsetgo/configurer/lease"
@@ -35,20 +36,14 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	if mtu == 0 {
 		mtu = bridge.MTU
 	}
-	addr := r.config.ContainerAddr()
-	if !addr.IsValid() {
-		// That it is free is seen only when it is leased; until then the MAC is a guess.
-		for addr = range lease.Candidates(r.config.Gateway(), note.Next) {
-			break
-		}
-	}
+	addrs := r.guess(*note)
 	change := AddPair{
-		MAC: lease.HostMAC(addr), Master: bridge.Index, MTU: mtu, Group: lease.Group,
+		MAC: lease.HostMAC(addrs...), Master: bridge.Index, MTU: mtu, Group: lease.Group,
 		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
 		Index: new(int),
 	}
 	if change.PeerMAC == nil {
-		change.PeerMAC = lease.ContainerMAC(addr)
+		change.PeerMAC = lease.ContainerMAC(addrs...)
 	}
 	// Numbers in a growing circle behind the noted one: the first is nearly always
 	// free, and of a hundred runs at once each finds another soon.
@@ -72,6 +67,22 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
 	return 0, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+}
+
+// guess returns the addresses that the container will probably have. That they are free
+// is seen only when they are leased; until then the MACs are a guess.
+func (r *run) guess(note lease.Note) []netip.Addr {
+	var addrs []netip.Addr
+	for i, family := range r.config.Families() {
+		addr := family.Address
+		if !addr.IsValid() {
+			for addr = range lease.Candidates(family.Gateway, r.firstToTry(i, addrs, note)) {
+				break
+			}
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs
 }
 
 // silence keeps a link from IPv6, which a small one hasn't got: IPV6_MIN_MTU,

@@ -223,8 +223,8 @@ var _ = Describe("inspecting an attachment", Label("unit"), func() {
 			HostLink:        netsetgo.Interface{Name: "v0", MAC: net.HardwareAddr{0xfe, 0x73, 10, 20, 3, 4}, MTU: 1400},
 			Container:       netsetgo.Interface{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1400},
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
-			Address:         netip.MustParseAddr("10.20.3.4"), Gateway: netip.MustParsePrefix("10.20.0.1/16"),
-			Sandbox: config.Namespace.Name(), ID: "web:1",
+			Leases:          []netsetgo.Lease{{Address: netip.MustParseAddr("10.20.3.4"), Gateway: netip.MustParsePrefix("10.20.0.1/16")}},
+			Sandbox:         config.Namespace.Name(), ID: "web:1",
 			Routes: []netsetgo.Route{
 				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.20.0.9"), Metric: 7},
 				{Destination: netip.MustParsePrefix("172.16.0.0/12"), Gateway: netip.MustParseAddr("10.20.0.1")},

@@ -55,7 +55,7 @@ func randomRequest(random *rand.Rand) (pid int, config netsetgo.NetworkConfig) {
 		config.ContainerIP, config.ID, config.MTU, config.MAC, config.Routes = nil, "", 0, nil, nil
 	}
 	if maybe() {
-		first := config.WithDefaults().Gateway().Addr().As4()
+		first := config.WithDefaults().Families()[0].Gateway.Addr().As4()
 		config.ContainerIP = net.IPv4(first[0], first[1], first[2], byte(50+n))
 	}
 	if maybe() {

@@ -87,13 +87,12 @@ func (o *options) config() (netsetgo.NetworkConfig, error) {
 	}
 	var err error
 	if o.bridgeAddress != "" {
-		if c.BridgeIP, c.Subnet, err = net.ParseCIDR(o.bridgeAddress); err != nil {
-			return c, fmt.Errorf("-bridgeAddress %q isn't an address with its prefix, such as %s; %w",
-				o.bridgeAddress, netsetgo.DefaultBridgeAddress, errUsage)
+		if err := parseBridgeAddresses(o.bridgeAddress, &c); err != nil {
+			return c, fmt.Errorf("-bridgeAddress %q %w; %w", o.bridgeAddress, err, errUsage)
 		}
 	}
 	if o.containerAddress != "" {
-		if c.ContainerIP, err = parseContainerAddress(o.containerAddress, c.WithDefaults().Subnet); err != nil {
+		if err := parseContainerAddresses(o.containerAddress, &c); err != nil {
 			return c, fmt.Errorf("-containerAddress %q %w; %w", o.containerAddress, err, errUsage)
 		}
 	}
@@ -105,15 +104,50 @@ func (o *options) config() (netsetgo.NetworkConfig, error) {
 	return c, nil
 }
 
-func parseContainerAddress(text string, subnet *net.IPNet) (net.IP, error) {
-	address, prefix, hasPrefix := strings.Cut(text, "/")
-	ip := net.ParseIP(address)
-	if ip == nil {
-		return nil, errors.New("isn't an address, such as 10.10.10.2")
+var errTwice = errors.New("names two addresses of one family")
+
+// parseBridgeAddresses reads one address with its prefix, or one of each family.
+func parseBridgeAddresses(text string, c *netsetgo.NetworkConfig) error {
+	for part := range strings.SplitSeq(text, ",") {
+		ip, subnet, err := net.ParseCIDR(part)
+		if err != nil {
+			return fmt.Errorf("isn't an address with its prefix, such as %s, or one of each family with a comma between", netsetgo.DefaultBridgeAddress)
+		}
+		address, network := &c.BridgeIP6, &c.Subnet6
+		if ip.To4() != nil {
+			address, network = &c.BridgeIP, &c.Subnet
+		}
+		if *address != nil {
+			return errTwice
+		}
+		*address, *network = ip, subnet
 	}
-	bits, _ := subnet.Mask.Size()
-	if hasPrefix && prefix != strconv.Itoa(bits) {
-		return nil, fmt.Errorf("hasn't the prefix of the bridge, /%d", bits)
+	return nil
+}
+
+// parseContainerAddresses reads them too; their prefixes may be left out.
+func parseContainerAddresses(text string, c *netsetgo.NetworkConfig) error {
+	defaults := c.WithDefaults()
+	for part := range strings.SplitSeq(text, ",") {
+		text, prefix, hasPrefix := strings.Cut(part, "/")
+		ip := net.ParseIP(text)
+		if ip == nil {
+			return errors.New("isn't an address, such as 10.10.10.2, or one of each family with a comma between")
+		}
+		address, subnet := &c.ContainerIP6, defaults.Subnet6
+		if ip.To4() != nil {
+			address, subnet = &c.ContainerIP, defaults.Subnet
+		}
+		if *address != nil {
+			return errTwice
+		}
+		*address = ip
+		if subnet == nil {
+			continue // which Validate tells
+		}
+		if bits, _ := subnet.Mask.Size(); hasPrefix && prefix != strconv.Itoa(bits) {
+			return fmt.Errorf("hasn't the prefix of the bridge, /%d", bits)
+		}
 	}
-	return ip, nil
+	return nil
 }

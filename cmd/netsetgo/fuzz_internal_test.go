@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/netsetgo/netsetgo"
 )
 
 func FuzzState(f *testing.F) {
@@ -132,13 +134,19 @@ func FuzzContainerAddress(f *testing.F) {
 	f.Add("10.0.0.2/+16", "10.0.0.1/16")
 	f.Add("fd00::2/64", "fd00::1/64")
 	f.Fuzz(func(t *testing.T, text, bridge string) {
-		_, subnet, err := net.ParseCIDR(bridge)
-		if err != nil {
-			t.Skip("there is always a subnet")
+		var c netsetgo.NetworkConfig
+		if parseBridgeAddresses(bridge, &c) != nil || c.Subnet != nil && c.Subnet6 != nil {
+			t.Skip("there is always a subnet, and two are two of the same")
 		}
-		ip, err := parseContainerAddress(text, subnet)
-		if err != nil {
+		if parseContainerAddresses(text, &c) != nil || strings.Contains(text, ",") {
 			return
+		}
+		ip, subnet := c.ContainerIP, c.Subnet
+		if c.ContainerIP6 != nil {
+			ip, subnet = c.ContainerIP6, c.Subnet6
+		}
+		if subnet == nil {
+			return // another family's, which Validate refuses
 		}
 		bits, _ := subnet.Mask.Size()
 		with, given, err := net.ParseCIDR(text)

@@ -102,7 +102,7 @@ var _ = Describe("the table of flags", Label("unit"), func() {
 		}
 		config, options := netsetgo.NetworkConfig{}.WithDefaults(), parsed()
 		Expect(fallback).To(HaveKeyWithValue("bridgeName", config.BridgeName))
-		Expect(fallback).To(HaveKeyWithValue("bridgeAddress", config.Gateway().String()))
+		Expect(fallback).To(HaveKeyWithValue("bridgeAddress", config.Families()[0].Gateway.String()))
 		Expect(fallback).To(HaveKeyWithValue("vethNamePrefix", config.VethNamePrefix))
 		Expect(fallback).To(HaveKeyWithValue("output", options.output))
 		Expect(fallback).To(HaveKeyWithValue("timeout", options.timeout.String()))

@@ -50,9 +50,11 @@ func printResult(w io.Writer, a netsetgo.Attachment) error {
 		},
 		IPs: []resultIP{},
 	}
-	if a.Gateway.IsValid() { // unless somebody took the bridge's address away
-		address := netip.PrefixFrom(a.Address, a.Gateway.Bits())
-		r.IPs = append(r.IPs, resultIP{Address: address.String(), Gateway: a.Gateway.Addr(), Interface: 2})
+	for _, lease := range a.Leases {
+		if lease.Gateway.IsValid() { // unless somebody took the bridge's address away
+			address := netip.PrefixFrom(lease.Address, lease.Gateway.Bits())
+			r.IPs = append(r.IPs, resultIP{Address: address.String(), Gateway: lease.Gateway.Addr(), Interface: 2})
+		}
 	}
 	for _, route := range a.Routes {
 		r.Routes = append(r.Routes, resultRoute{route.Destination.String(), route.Gateway, route.Metric})

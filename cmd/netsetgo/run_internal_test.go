@@ -128,7 +128,7 @@ var _ = Describe("the result", Label("unit"), func() {
 			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
 			Sandbox:         "/run/netns/blue",
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24")},
-			Address:         netip.MustParseAddr("10.10.10.2"), Gateway: netip.MustParsePrefix("10.10.10.1/24"),
+			Leases:          []netsetgo.Lease{{Address: netip.MustParseAddr("10.10.10.2"), Gateway: netip.MustParsePrefix("10.10.10.1/24")}},
 			Routes: []netsetgo.Route{
 				{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.10.10.1")},
 				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.10.10.9"), Metric: 7},
@@ -159,7 +159,7 @@ var _ = Describe("the result", Label("unit"), func() {
 			Container:       netsetgo.Interface{Name: "eth0", MTU: 1450, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}},
 			Sandbox:         "/proc/4711/ns/net",
 			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
-			Address:         netip.MustParseAddr("10.20.0.2"), Gateway: netip.MustParsePrefix("10.20.0.1/16"),
+			Leases:          []netsetgo.Lease{{Address: netip.MustParseAddr("10.20.0.2"), Gateway: netip.MustParsePrefix("10.20.0.1/16")}},
 			Routes: []netsetgo.Route{
 				{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.20.0.1")},
 				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.20.0.9"), Metric: 7},
@@ -187,7 +187,7 @@ var _ = Describe("the result", Label("unit"), func() {
 		var out bytes.Buffer
 		Expect(printResult(&out, netsetgo.Attachment{
 			Bridge: netsetgo.Interface{Name: "brg0"}, HostLink: netsetgo.Interface{Name: "veth0"},
-			Container: netsetgo.Interface{Name: "eth0"}, Address: netip.MustParseAddr("10.10.10.2"),
+			Container: netsetgo.Interface{Name: "eth0"}, Leases: []netsetgo.Lease{{Address: netip.MustParseAddr("10.10.10.2")}},
 		})).To(Succeed())
 		Expect(create.CreateFromBytes(out.Bytes())).Error().NotTo(HaveOccurred())
 		var read struct {

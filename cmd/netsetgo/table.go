@@ -62,8 +62,8 @@ var flagTable = []flagDef{
 	{"netns", "NAME|PATH", groupTarget, connecting, "", "the container's network namespace: a name of ip netns, or a path, which has a slash", completeNamespace, func(o *options) any { return &o.netns }},
 	{"id", "ID", groupTarget, connecting, "that of the OCI state", "the container's id, by which down finds it without a namespace", "", func(o *options) any { return &o.id }},
 
-	{"bridgeAddress", "ADDRESS/PREFIX", groupAddresses, comparing, netsetgo.DefaultBridgeAddress, "address of the bridge, the containers' gateway", "", func(o *options) any { return &o.bridgeAddress }},
-	{"containerAddress", "ADDRESS", groupAddresses, comparing, "the next free one of the bridge's subnet", "address of the container", "", func(o *options) any { return &o.containerAddress }},
+	{"bridgeAddress", "ADDRESS/PREFIX[,...]", groupAddresses, comparing, netsetgo.DefaultBridgeAddress, "address of the bridge, the containers' gateway; one of each family, with a comma between", "", func(o *options) any { return &o.bridgeAddress }},
+	{"containerAddress", "ADDRESS[,...]", groupAddresses, comparing, "the next free one of each of the bridge's subnets", "address of the container, of one or both families", "", func(o *options) any { return &o.containerAddress }},
 	{"route", "DST[,via=GW][,metric=N]", groupAddresses, comparing, "none", "one more route of the container; may be repeated; without via, by way of the bridge", "", func(o *options) any { return &o.routes }},
 	{"defaultRoute", "", groupAddresses, comparing, "true", "give the container a default route by way of the bridge", "", func(o *options) any { return &o.defaultRoute }},
 

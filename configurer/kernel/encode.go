@@ -131,26 +131,36 @@ func encodePair(change configurer.AddPair) *nl.NetlinkRequest {
 
 func encodeAddress(kind, flags, link int, address netip.Prefix) *nl.NetlinkRequest {
 	request := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
-	header := nl.NewIfAddrmsg(unix.AF_INET)
+	header := nl.NewIfAddrmsg(familyOf(address.Addr()))
 	header.Index, header.Prefixlen = uint32(link), uint8(address.Bits())
 	if address.Addr().IsLoopback() {
 		header.Scope = unix.RT_SCOPE_HOST
 	}
+	// What is leased is nobody else's: there is no duplicate to wait for.
+	if address.Addr().Is6() {
+		header.Flags = unix.IFA_F_NODAD
+	}
 	request.AddData(header)
-	ip := address.Addr().As4()
-	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip[:]))
-	request.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip[:]))
-	if kind == unix.RTM_NEWADDR {
-		broadcast := netsetgo.Broadcast(address).As4()
-		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast[:]))
+	ip := address.Addr().AsSlice()
+	request.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
+	request.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
+	if kind == unix.RTM_NEWADDR && address.Addr().Is4() {
+		request.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, netsetgo.Broadcast(address).AsSlice()))
 	}
 	return request
+}
+
+func familyOf(addr netip.Addr) int {
+	if addr.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
 }
 
 func encodeRoute(kind, flags int, route configurer.Route) *nl.NetlinkRequest {
 	request := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
 	header := &nl.RtMsg{RtMsg: unix.RtMsg{
-		Family:   unix.AF_INET,
+		Family:   uint8(familyOf(route.Destination.Addr())),
 		Dst_len:  uint8(route.Destination.Bits()),
 		Table:    unix.RT_TABLE_MAIN,
 		Protocol: unix.RTPROT_STATIC,
@@ -158,9 +168,8 @@ func encodeRoute(kind, flags int, route configurer.Route) *nl.NetlinkRequest {
 		Type:     unix.RTN_UNICAST,
 	}}
 	request.AddData(header)
-	destination, gateway := route.Destination.Addr().As4(), route.Gateway.As4()
-	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination[:]))
-	request.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gateway[:]))
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, route.Destination.Addr().AsSlice()))
+	request.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, route.Gateway.AsSlice()))
 	request.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(route.Link))))
 	if route.Metric != 0 {
 		request.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(uint32(route.Metric))))

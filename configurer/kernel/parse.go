@@ -16,6 +16,10 @@ import (
 // attrType takes the flags off an attribute's type (linux/netlink.h).
 const attrType = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 
+// defaultMetric6 stands where no metric was given (IP6_RT_PRIO_USER,
+// linux/ipv6_route.h).
+const defaultMetric6 = 1024
+
 // errShort is of an answer that ends before its header does.
 var errShort = fmt.Errorf("reading the kernel's answer: %w", io.ErrUnexpectedEOF)
 
@@ -99,6 +103,9 @@ func parseRoute(message []byte) (configurer.Route, error) {
 		return configurer.Route{}, fmt.Errorf("reading a route: %w", err)
 	}
 	destination := netip.IPv4Unspecified()
+	if message[0] == unix.AF_INET6 {
+		destination = netip.IPv6Unspecified()
+	}
 	route := configurer.Route{Route: netsetgo.Route{}}
 	for _, attr := range attrs {
 		switch attr.Attr.Type {
@@ -118,6 +125,9 @@ func parseRoute(message []byte) (configurer.Route, error) {
 		}
 	}
 	route.Destination = netip.PrefixFrom(destination, int(message[1]))
+	if destination.Is6() && route.Metric == defaultMetric6 {
+		route.Metric = 0 // as it was asked for
+	}
 	return route, nil
 }
 

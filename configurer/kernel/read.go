@@ -98,7 +98,7 @@ func (c *conn) links(filter *nl.RtAttr) ([]configurer.Link, error) {
 // Addresses implements configurer.Reader.
 func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-	header := nl.NewIfAddrmsg(unix.AF_INET)
+	header := nl.NewIfAddrmsg(unix.AF_UNSPEC)
 	header.Index = uint32(link)
 	request.AddData(header)
 	messages, err := c.ask(request)
@@ -114,10 +114,16 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading an address: %w", err)
 		}
+		// IPv6 has one of the two only, unless it has a peer (inet6_fill_ifaddr,
+		// net/ipv6/addrconf.c).
+		var addr netip.Addr
 		for _, attr := range attrs {
-			if addr, ok := netip.AddrFromSlice(attr.Value); ok && attr.Attr.Type == unix.IFA_LOCAL {
-				addresses = append(addresses, netip.PrefixFrom(addr, int(message[1])))
+			if attr.Attr.Type == unix.IFA_LOCAL || attr.Attr.Type == unix.IFA_ADDRESS && !addr.IsValid() {
+				addr, _ = netip.AddrFromSlice(attr.Value)
 			}
+		}
+		if addr.Is4() || !addr.IsLinkLocalUnicast() {
+			addresses = append(addresses, netip.PrefixFrom(addr, int(message[1])))
 		}
 	}
 	return addresses, nil
@@ -125,52 +131,57 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 
 // Routes implements configurer.Reader.
 func (c *conn) Routes() ([]configurer.Route, error) {
-	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN}})
-	messages, err := c.ask(request)
-	if errors.Is(err, configurer.ErrNotFound) {
-		return nil, nil // no table yet: no route was ever made here
-	}
-	if err != nil {
-		return nil, err
-	}
-	routes := make([]configurer.Route, 0, len(messages))
-	for _, message := range messages {
-		route, err := parseRoute(message)
+	var routes []configurer.Route
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+		request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
+		messages, err := c.ask(request)
+		if errors.Is(err, configurer.ErrNotFound) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue // no table yet, as no route was ever made here; or no such family
+		}
 		if err != nil {
 			return nil, err
 		}
-		routes = append(routes, route)
+		for _, message := range messages {
+			route, err := parseRoute(message)
+			if err != nil {
+				return nil, err
+			}
+			routes = append(routes, route)
+		}
 	}
 	return routes, nil
 }
 
-// nobody is of the block that nobody has addresses of (240.0.0.0/4, RFC 1112
-// section 4), so that its route is the default route. Asking sends no packet.
-var nobody = netip.AddrFrom4([4]byte{240, 0, 0, 1})
+// nobody are addresses of blocks that nobody has any of, so that their routes are the
+// default routes: 240.0.0.0/4 (RFC 1112 section 4), and what IPv6 keeps for examples
+// (3fff::/20, RFC 9637). Asking sends no packet.
+var nobody = []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, 1}), netip.AddrFrom16([16]byte{0x3f, 0xff, 15: 1})}
 
 // DefaultDevice implements configurer.Reader.
 func (c *conn) DefaultDevice() (int, error) {
-	route, err := c.RouteTo(nobody)
-	if err != nil {
-		return 0, err
+	for _, addr := range nobody {
+		route, err := c.RouteTo(addr)
+		if err != nil && !errors.Is(err, configurer.ErrNotFound) {
+			return 0, err
+		}
+		// Half of all addresses is a default route too, as VPNs write it; so is all of
+		// what IPv6 has given out, an eighth.
+		if err == nil && (route.Destination.Bits() <= 1 || addr.Is6() && route.Destination.Bits() <= 3) {
+			return route.Link, nil
+		}
 	}
-	// Half of all addresses is a default route too, as VPNs write it.
-	if route.Destination.Bits() > 1 {
-		return 0, configurer.ErrNotFound
-	}
-	return route.Link, nil
+	return 0, configurer.ErrNotFound
 }
 
 // RouteTo implements configurer.Reader.
 func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: 32, Flags: flagFIBMatch}})
-	destination := addr.As4()
-	request.AddData(nl.NewRtAttr(unix.RTA_DST, destination[:]))
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flagFIBMatch}})
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, addr.AsSlice()))
 	message, err := c.askOne(request)
 	// What a route of type unreachable, blackhole or prohibit answers as well.
-	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
+	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES, unix.EOPNOTSUPP} {
 		if errors.Is(err, none) {
 			return configurer.Route{}, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
 		}

@@ -26,7 +26,7 @@ var _ = Describe("the names of a host link", Label("unit"), func() {
 			lease.IDName("eth0", "pod:web:1"),
 		})
 		Expect(owner).To(Equal(lease.Owner{
-			Bridge: "br.7", Address: netip.MustParseAddr("10.10.10.2"),
+			Bridge: "br.7", Addresses: []netip.Addr{netip.MustParseAddr("10.10.10.2")},
 			ContainerInterface: "eth0", Inode: 1<<64 - 1, ID: "pod:web:1",
 		}))
 		Expect(owner.Complete()).To(BeTrue())
