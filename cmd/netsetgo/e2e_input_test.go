@@ -151,7 +151,7 @@ var _ = Describe("bad input to the binary", Label("root"), Ordered, ContinueOnFa
 		Entry(nil, 2, "-pid PID -route 192.168.0.0/16,metric=-1", "metric"),
 		Entry(nil, 2, "-pid PID -route 192.168.0.0/16,dev=eth0", "dev=eth0"),
 		Entry(nil, 2, "-pid PID -route 0.0.0.0/0", "twice"),
-		Entry(nil, 2, "-pid PID -route fd00::/64", "IPv4"),
+		Entry(nil, 2, "-pid PID -route fd00::/64", "no address of its family"),
 		Entry(nil, 2, "-pid PID -defaultRoute=maybe", "defaultRoute"),
 		Entry(nil, 2, "-pid PID -output xml", "xml"),
 		Entry(nil, 2, "-pid PID -timeout 0s", "-timeout"),

@@ -156,7 +156,7 @@ var _ = Describe("the flags", Label("unit"), func() {
 		Entry("defaultRoute neither", "use true or false", "-defaultRoute=maybe"),
 		Entry("bridgeAddress without prefix", `-bridgeAddress "10.0.0.1"`, "-bridgeAddress", "10.0.0.1"),
 		Entry("bridgeAddress not an address", `-bridgeAddress "tower/24"`, "-bridgeAddress", "tower/24"),
-		Entry("bridgeAddress of two families", "-bridgeAddress", "-bridgeAddress", "10.0.0.1/24,fd00::1/64"),
+		Entry("bridgeAddress with two of one family", "two addresses of one family", "-bridgeAddress", "10.0.0.1/24,10.0.1.1/24"),
 		Entry("containerAddress not an address", `-containerAddress "10.10.10"`, "-containerAddress", "10.10.10"),
 		Entry("containerAddress with another prefix", "prefix of the bridge, /24", "-containerAddress", "10.10.10.2/16"),
 		Entry("containerAddress with an empty prefix", "prefix of the bridge, /24", "-containerAddress", "10.10.10.2/"),
