@@ -102,6 +102,15 @@ func (p place) paste(lines []string) []string {
 	return failed
 }
 
+// What check says of a port that was off its bridge, behind how it is, and of the MAC that
+// goes with it.
+const (
+	portMend = "learning off locked on isolated off hairpin off"
+	portLost = " locked off isolated off hairpin off, asked for is " + portMend +
+		"; to mend it: ip link set dev veth0 type bridge_slave " + portMend + " group_fwd_mask 65533"
+	macLost = "MAC known of port veth0 is missing; to mend it: bridge fdb add 6e:73:0a:0a:0a:02 dev veth0 master static"
+)
+
 var _ = Describe("the verb check, when something was changed by hand", Label("root"), func() {
 	var p place
 	BeforeEach(func() { p = newPlace() })
@@ -131,9 +140,11 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 		Entry("the host link's MTU", "-mtu 1400", "ip link set dev veth0 mtu 1300",
 			"MTU of veth0 is 1300, asked for is 1400; to mend it: ip link set dev veth0 mtu 1400"),
 		Entry("the host link's bridge, to none", "", "ip link set dev veth0 nomaster",
-			"master of veth0 is none, asked for is brg0; to mend it: ip link set dev veth0 master brg0"),
+			"master of veth0 is none, asked for is brg0; to mend it: ip link set dev veth0 master brg0",
+			"port veth0 is learning off"+portLost, macLost),
 		Entry("the host link's bridge, to another", "", "ip link add name lab up type bridge; ip link set dev veth0 master lab",
-			"master of veth0 is lab, asked for is brg0; to mend it: ip link set dev veth0 master brg0"),
+			"master of veth0 is lab, asked for is brg0; to mend it: ip link set dev veth0 master brg0",
+			"port veth0 is learning on"+portLost, macLost),
 		Entry("the host link's group", "", "ip link set dev veth0 group 7",
 			"group of veth0 is 7, asked for is 7238503; to mend it: ip link set dev veth0 group 7238503"),
 		Entry("the host link's name", "", "ip link set dev veth0 name mine",
@@ -188,7 +199,7 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 			"group of brg0 is 0, asked for is 7238503; to mend it: ip link set dev brg0 group 7238503"),
 		Entry("the host link's group and name, and lo's address", "",
 			"ip link set dev veth0 down; ip link set dev veth0 group 0 name mine up; ip -netns blue address delete 127.0.0.1/8 dev lo",
-			"address of lo in the container is none, asked for is 127.0.0.1/8; to mend it: ip -netns blue address add 127.0.0.1/8 dev lo",
+			"address of lo in the container is [::1/128], asked for is 127.0.0.1/8; to mend it: ip -netns blue address add 127.0.0.1/8 dev lo",
 			"group of mine is 0, asked for is 7238503; to mend it: ip link set dev mine group 7238503",
 			"name of the host link is mine, asked for is veth and a number; to mend it: ANEW"),
 		Entry("another route", "-route 192.168.0.0/16,metric=5", "ip -netns blue route delete 192.168.0.0/16",
@@ -207,7 +218,7 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 		Entry("lo's state", "", "ip -netns blue link set dev lo down",
 			"state of lo in the container is down, asked for is up; to mend it: ip -netns blue link set dev lo up"),
 		Entry("lo's address", "", "ip -netns blue address delete 127.0.0.1/8 dev lo",
-			"address of lo in the container is none, asked for is 127.0.0.1/8; to mend it: ip -netns blue address add 127.0.0.1/8 dev lo"),
+			"address of lo in the container is [::1/128], asked for is 127.0.0.1/8; to mend it: ip -netns blue address add 127.0.0.1/8 dev lo"),
 		Entry("the name in the container", "", "ip -netns blue link set dev veth1 name mine",
 			"name of veth1 in the container is mine, asked for is veth1; to mend it: ANEW"),
 		Entry("that there is an interface in the container", "", "ip -netns blue link delete dev veth1",
@@ -234,7 +245,7 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 			ip -netns blue link set dev lo down
 		`))
 		found := p.check("", arguments...)
-		Expect(found).To(HaveLen(16))
+		Expect(found).To(HaveLen(18))
 		Expect(p.paste(found)).To(BeEmpty())
 		succeeds(execute(p.host, append([]string{"check"}, arguments...)...))
 		Expect(p.container.Pings("10.10.10.1")).To(BeTrue())

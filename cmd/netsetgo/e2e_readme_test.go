@@ -61,23 +61,6 @@ var _ = Describe("the README", Label("root"), func() {
 		Expect(host.State()).To(Equal(before))
 	})
 
-	It("gives a container the Internet by hand", func() {
-		host.Sh(`
-			ip netns add internet
-			ip link add eth0 type veth peer name up0 netns internet
-			ip address add 198.51.100.2/24 dev eth0
-			ip link set eth0 up
-			ip route add default via 198.51.100.1
-			ip -n internet address add 198.51.100.1/24 dev up0
-			ip -n internet link set up0 up
-		`)
-		container := host.NewContainer()
-		up(host, container)
-		Expect(container.Pings("198.51.100.1")).To(BeFalse(), "nothing leads out yet")
-		paste(block("sh", "masquerade"))
-		Expect(container.Pings("198.51.100.1")).To(BeTrue())
-	})
-
 	It("shows a program that works", func() {
 		// Inside the module, where its imports are found.
 		folder, err := os.MkdirTemp(".", "library")

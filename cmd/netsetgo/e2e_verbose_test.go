@@ -91,7 +91,7 @@ var _ = Describe("-v", Label("root"), func() {
 		shown, last := lastLine(result.Stderr)
 		Expect(fails(testnet.Result{Stderr: last, Code: result.Code}, 1)).To(ContainSubstring(says))
 		Expect(shown).NotTo(ContainSubstring("netsetgo: "))
-		Expect(shown).To(MatchRegexp(`(?m)^(ip|nsenter) .*  # undo$`))
+		Expect(shown).To(MatchRegexp(`(?m)^(ip|nsenter|nft) .*  # undo$`))
 		Expect(testnet.Changes(before, made.state())).To(BeEmpty())
 
 		By("pasting it")

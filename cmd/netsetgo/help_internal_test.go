@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,6 +18,7 @@ var values = map[string]string{
 	"pid": "4711", "netns": "blue", "id": "web",
 	"bridgeAddress": "10.20.0.1/24", "containerAddress": "10.20.0.7/24", "route": "192.168.0.0/16,via=10.20.0.9,metric=7", "defaultRoute": "false",
 	"bridgeName": "lab0", "vethNamePrefix": "v", "containerInterface": "eth0", "mtu": "1400", "mac": "02:00:00:00:00:01",
+	"nat": "false", "allowInbound": "true", "isolated": "true", "spoofCheck": "false", "publish": "192.0.2.1:8080-8081:80/udp",
 	"output": "text", "v": "true", "dryRun": "true", "log": "/tmp/log", "timeout": "3s",
 }
 
@@ -108,6 +110,11 @@ var _ = Describe("the table of flags", Label("unit"), func() {
 		Expect(fallback).To(HaveKeyWithValue("timeout", options.timeout.String()))
 		Expect(fallback).To(HaveKeyWithValue("defaultRoute", "true"))
 		Expect(config.AllRoutes()).To(ContainElement(HaveField("Destination.String()", "0.0.0.0/0")))
+		for name, choice := range map[string]netsetgo.Choice{
+			"nat": config.NAT, "allowInbound": config.AllowInbound, "isolated": config.Isolated, "spoofCheck": config.SpoofCheck,
+		} {
+			Expect(fallback).To(HaveKeyWithValue(name, strconv.FormatBool(choice == netsetgo.Yes)))
+		}
 		Expect(fallback).To(HaveKeyWithValue("containerInterface", "PREFIX1"))
 		Expect(config.ContainerInterface).To(Equal(config.VethNamePrefix + "1"))
 	})
@@ -200,6 +207,7 @@ var _ = Describe("the help", Label("unit"), func() {
 			"target":    {"-pid", "-netns", "-id"},
 			"addresses": {"-bridgeAddress", "-containerAddress", "-route", "-defaultRoute[=false]"},
 			"link":      {"-bridgeName", "-vethNamePrefix", "-containerInterface", "-mtu", "-mac"},
+			"firewall":  {"-nat[=false]", "-allowInbound", "-isolated", "-spoofCheck[=false]", "-publish"},
 			"output":    {"-output", "-log", "-timeout"},
 		}),
 		Entry(nil, "list", map[string][]string{"output": {"-output"}}),
