@@ -64,6 +64,7 @@ var _ = Describe("elements", Label("unit"), func() {
 		))
 		Expect(firewall.Sender(mac, nil)).To(BeEmpty())
 		Expect(lines(firewall.Unchecked(7))).To(HaveExactElements("bridge unchecked { 7 }"))
+		Expect(lines(firewall.Locked(7, mac)...)).To(HaveExactElements("bridge locked { 7 }", "bridge macs { 7 . 6e:73:0a:0a:0a:02 }"))
 	})
 
 	DescribeTable("of a published port", func(port netsetgo.Publish, addrs []netip.Addr, want ...string) {

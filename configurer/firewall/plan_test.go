@@ -18,7 +18,7 @@ const golden = "testdata/tables.nft"
 func render(tables []firewall.Table) string {
 	var text strings.Builder
 	for _, table := range tables {
-		fmt.Fprintf(&text, "table %s %s {\n", table.Family, firewall.Name)
+		fmt.Fprintf(&text, "table %s %s {\n\tcomment %q;\n", table.Family, firewall.Name, firewall.Version)
 		for _, set := range table.Sets {
 			kind := "set"
 			if set.Data != nil {
@@ -99,6 +99,15 @@ var _ = Describe("the tables", Label("unit"), func() {
 				Expect(rule.Why).To(MatchRegexp(`^[^"\\]{1,127}$`), "%s", rule)
 			}
 		}
+	})
+
+	It("count their rules, and the jumps to their chains", func() {
+		jump := firewall.Rule{Verdict: firewall.Verdict{Do: firewall.Jump, To: "a"}}
+		drop := firewall.Rule{Verdict: firewall.Verdict{Do: firewall.Drop}}
+		table := firewall.Table{Chains: []firewall.Chain{
+			{Name: "a", Rules: []firewall.Rule{drop, drop}}, {Name: "b", Rules: []firewall.Rule{jump, drop, jump}}, {Name: "c"},
+		}}
+		Expect(table.Uses()).To(Equal(map[string]int{"a": 2 + 2, "b": 3, "c": 0}))
 	})
 
 	It("are made anew each time: nobody changes them for others", func() {

@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -8,7 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
@@ -16,6 +18,7 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/kernel"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // place is a host of a spec's own with one container, prepared by a script that gives
@@ -78,9 +81,33 @@ func (p place) name(index int) string {
 	return found.Name
 }
 
+// state is what can be seen of both, and the flows of TCP and UDP that the host's kernel
+// knows of, without how long it will.
 func (p place) state() string {
 	GinkgoHelper()
-	return p.host.State() + "\n--- in the container\n" + p.container.State()
+	flows := p.host.Sh(`for family in ipv4 ipv6; do conntrack -L -f $family 2>/dev/null | sed -nE 's/^((tcp|udp) +[0-9]+) [0-9]+/\1/p' | sort; done`)
+	return p.host.State() + "\n--- flows\n" + flows + "\n--- in the container\n" + p.container.State()
+}
+
+// do makes a change by a thread that is on the host, as netsetgo's is: sysctls and the
+// socket of nftables are those of the thread that asks.
+func (p place) do(change configurer.Change) error {
+	GinkgoHelper()
+	namespace := openNetwork(p.host.Pid)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends here
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		conn, err := kernel.System{}.Connect(nil)
+		if err == nil {
+			err = errors.Join(try(conn, change)[0], conn.Close())
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // pasting is a change that is made and pasted. Of a change that takes something away
@@ -95,99 +122,11 @@ type pasting struct {
 // to another spec.
 const odd = "it's \"odd\" $(touch /run/pasted) `touch /run/pasted` $HOME ~ * ? \\ \\n ; & | > < # {a,b} ! é 家 -x"
 
-var pastings = []pasting{
-	{"a bridge", "", func(place) configurer.Change {
-		return configurer.AddBridge{Name: "brg1", MAC: mac("6e:73:0a:0a:0a:01"), Group: 7238503, Index: new(int)}
-	}},
-	{"a bridge of a name with dots, dashes and a digit first", "", func(place) configurer.Change {
-		return configurer.AddBridge{Name: "1.br_x-y.z", MAC: mac("6e:73:0a:0a:0a:01"), Group: 7238503, Index: new(int)}
-	}},
-	{"a bridge of a name that is a word of ip's", "", func(place) configurer.Change {
-		return configurer.AddBridge{Name: "up", MAC: mac("6e:73:0a:0a:0a:01"), Group: 7238503, Index: new(int)}
-	}},
-	{"a pair", "", func(p place) configurer.Change { return pairOf(p, "brg0", 1400) }},
-	{"a pair of another MTU than its bridge's", "", func(p place) configurer.Change { return pairOf(p, "brg0", 65535) }},
-	{
-		"a pair on a bridge with dots, which is down", "", func(p place) configurer.Change { return pairOf(p, "br.0-x", 1280) },
-	},
-	{"no pair any more", "", func(p place) configurer.Change { return configurer.DeleteLink{Link: p.index("p")} }},
-	{"no bridge any more", "", func(p place) configurer.Change { return configurer.DeleteLink{Link: p.index("brg0")} }},
-	{"up", "ip link set dev q down", func(p place) configurer.Change { return configurer.SetUp{Link: p.index("q"), Up: true} }},
-	{"down", "", func(p place) configurer.Change { return configurer.SetUp{Link: p.index("q")} }},
-	{"lo, down", "", func(place) configurer.Change { return configurer.SetUp{Link: 1} }},
-	{"an MTU", "", func(p place) configurer.Change { return configurer.SetMTU{Link: p.index("p"), MTU: 1281} }},
-	{"a MAC", "", func(p place) configurer.Change {
-		return configurer.SetMAC{Link: p.index("q"), MAC: mac("6e:73:0a:0a:0a:02")}
-	}},
-	{"an alias", "", alias("netsetgo next=10.10.10.3 number=1")},
-	{"an alias in the place of another", "ip link set dev brg0 alias before", alias("after")},
-	{"an odd alias", "", alias(odd)},
-	{"an alias that a shell would run", "", alias("$(touch /run/pasted)`touch /run/pasted`;touch /run/pasted")},
-	{"no alias any more", "ip link set dev brg0 alias before", alias("")},
-	{"no automatic IPv6", "ip link set dev p addrgenmode eui64", func(p place) configurer.Change {
-		return configurer.SilenceIPv6{Link: p.index("p")}
-	}},
-	{"a lease", "", altname("netsetgo:a:brg0:10.10.10.2")},
-	{"one more name", "ip link property add dev p altname before", altname("netsetgo:n:eth0:4026531840")},
-	{"an id with quotes", "", altname(`netsetgo:c:eth0:it's-"odd"-$(touch` + "`id`" + `)\n;&|<>#*?{a,b}!`)},
-	{"an id that is cut", "", altname("netsetgo:c:eth0:" + strings.Repeat("x", 70) + "-0123456789abcdef0123456789abcdef~")},
-	{"an id that isn't of ASCII", "", altname("netsetgo:c:eth0:~é家🐘:web-1.2_3")},
-	{"an address", "", address("10.1.2.3/20")},
-	{"an address without a broadcast address of its own", "", address("10.1.2.3/32")},
-	{"an address of two", "", address("10.1.2.2/31")},
-	{"an address of the loopback", "ip address flush dev lo", func(place) configurer.Change {
-		return configurer.AddAddress{Link: 1, Address: prefix("127.0.0.1/8")}
-	}},
-	{"no address any more", "ip address add 10.0.0.9/24 dev brg0; ip address add 10.7.0.1/16 dev brg0", func(p place) configurer.Change {
-		return configurer.DeleteAddress{Link: p.index("brg0"), Address: prefix("10.0.0.9/24")}
-	}},
-	{"a default route", "", func(p place) configurer.Change {
-		return configurer.AddRoute{Route: routeBy(p.index("brg0"), "0.0.0.0/0", "10.0.0.2", 0)}
-	}},
-	{"a route with a metric", "", func(p place) configurer.Change {
-		return configurer.AddRoute{Route: routeBy(p.index("brg0"), "192.168.0.0/16", "10.0.0.3", 4294967295)}
-	}},
-	{
-		"no default route any more", "ip route add default via 10.0.0.2 proto static; ip route add default via 10.0.0.2 proto static metric 5",
-		func(p place) configurer.Change {
-			return configurer.DeleteRoute{Route: routeBy(p.index("brg0"), "0.0.0.0/0", "10.0.0.2", 0)}
-		},
-	},
-	{
-		"no route with a metric any more",
-		"for metric in 1 5 9; do ip route add 192.168.0.0/16 via 10.0.0.2 proto static metric $metric; done",
-		func(p place) configurer.Change {
-			return configurer.DeleteRoute{Route: routeBy(p.index("brg0"), "192.168.0.0/16", "10.0.0.2", 5)}
-		},
-	},
-}
-
-func pairOf(p place, bridge string, mtu int) configurer.Change {
-	return configurer.AddPair{
-		Name: "veth0", MAC: mac("fe:73:0a:0a:0a:02"), Master: p.index(bridge), MTU: mtu, Group: 7238503,
-		Peer: "eth0", PeerMAC: mac("6e:73:0a:0a:0a:02"), PeerNamespace: p.namespace, Index: new(int),
-	}
-}
-
-func alias(text string) func(place) configurer.Change {
-	return func(p place) configurer.Change { return configurer.SetAlias{Link: p.index("brg0"), Alias: text} }
-}
-
-func altname(name string) func(place) configurer.Change {
-	return func(p place) configurer.Change { return configurer.AddAltname{Link: p.index("p"), Name: name} }
-}
-
-func address(text string) func(place) configurer.Change {
-	return func(p place) configurer.Change {
-		return configurer.AddAddress{Link: p.index("brg0"), Address: prefix(text)}
-	}
-}
-
 var _ = Describe("a change and its command", Label("root"), func() {
 	BeforeEach(testnet.RequireRoot)
 
 	var entries []TableEntry
-	for _, each := range pastings {
+	for _, each := range slices.Concat(pastings, ofFirewall) {
 		entries = append(entries, Entry(each.about, each))
 	}
 
@@ -199,7 +138,7 @@ var _ = Describe("a change and its command", Label("root"), func() {
 		before := made.state()
 
 		command := configurer.Command(each.change(pasted), pasted.name)
-		do(made.conn, each.change(made))
+		Expect(made.do(each.change(made))).To(Succeed())
 		pasted.host.Sh(command)
 		Expect(pasted.host.Run("ls", "/run/pasted").Code).NotTo(Equal(0), "%s: what is in a name was run", command)
 
@@ -210,7 +149,7 @@ var _ = Describe("a change and its command", Label("root"), func() {
 	It("are tried here for every kind of change there is", func() {
 		tried := map[string]bool{}
 		p := newPlace("")
-		for _, each := range pastings {
+		for _, each := range slices.Concat(pastings, ofFirewall) {
 			tried[reflect.TypeOf(each.change(p)).Name()] = true
 		}
 		kinds := changes()

@@ -60,34 +60,6 @@ var _ = Describe("reading addresses and routes", Label("root"), onHost, func() {
 		))
 	})
 
-	DescribeTable("finds the device of the default route", func(script, device string) {
-		conn := connect(nil)
-		sh(`for name in b1 b2; do ip link add $name type bridge; ip link set $name up; done
-			ip address add 10.0.1.1/24 dev b1
-			ip address add 10.0.2.1/24 dev b2
-			%s`, script)
-		index, err := conn.DefaultDevice()
-		if device == "" {
-			Expect(err).To(MatchErrorStrictly(configurer.ErrNotFound))
-			return
-		}
-		Expect(err).NotTo(HaveOccurred())
-		Expect(index).To(Equal(link(conn, device).Index))
-	},
-		Entry("where there is none", "", ""),
-		Entry("by a gateway", "ip route add default via 10.0.1.2", "b1"),
-		Entry("by a device alone", "ip route add default dev b2", "b2"),
-		Entry("of the lowest metric", "ip route add default via 10.0.1.2 metric 20; ip route add default via 10.0.2.2 metric 10", "b2"),
-		Entry("the first of several ways", "ip route add default nexthop via 10.0.2.2 nexthop via 10.0.1.2", "b2"),
-		Entry("in two halves", "ip route add 0.0.0.0/1 dev b1; ip route add 128.0.0.0/1 via 10.0.2.2", "b2"),
-		Entry("halves before a whole", "ip route add default dev b2; ip route add 0.0.0.0/1 dev b1; ip route add 128.0.0.0/1 dev b1", "b1"),
-		Entry("of another table", "ip route add default dev b2 table 77; ip rule add table 77", "b2"),
-		Entry("not a route to a quarter", "ip route add 192.0.0.0/2 dev b1", ""),
-		Entry("not an unreachable one", "ip route add unreachable default", ""),
-		Entry("not a blackhole", "ip route add blackhole default", ""),
-		Entry("not a prohibited one", "ip route add prohibit default", ""),
-	)
-
 	DescribeTable("finds the route to an address", func(addr, destination, device string) {
 		conn := connect(nil)
 		sh(`ip link add b1 type bridge
@@ -108,8 +80,4 @@ var _ = Describe("reading addresses and routes", Label("root"), onHost, func() {
 		Entry("of the host itself", "10.0.1.1", "10.0.1.1/32", "b1"),
 		Entry("where there is none", "192.168.0.1", "", ""),
 	)
-
-	It("finds the MTU's device also before anything in the namespace is up", func() {
-		Expect(second(connect(newNamespace()).DefaultDevice())).To(MatchErrorStrictly(configurer.ErrNotFound))
-	})
 })

@@ -1,0 +1,4 @@
+package kernel
+
+// EncodeFirewall is for golden specs.
+var EncodeFirewall = encodeFirewall
