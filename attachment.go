@@ -24,6 +24,13 @@ type Attachment struct {
 	ID string
 	// Routes of the container that leave by this interface.
 	Routes []Route
+	// NAT, AllowInbound and Isolated are of the bridge: Default where it isn't
+	// netsetgo's.
+	NAT, AllowInbound, Isolated Choice
+	// SpoofCheck says that the container may send from its own MAC and addresses only.
+	SpoofCheck bool
+	// Publish are the ports of the host that lead to the container.
+	Publish []Publish
 }
 
 // Lease is one of an attachment's addresses.
@@ -72,14 +79,18 @@ type Listed struct {
 // Missing is of what should be there and isn't.
 const Missing = "missing"
 
+// UpAgain ends a Mend by which the next run that connects a container does what is left,
+// also one that is connected: it stands for the whole command line of that.
+const UpAgain = "netsetgo up"
+
 // Difference is something of an attachment that isn't as it is asked for.
 type Difference struct {
 	// What is the thing, such as "MTU of eth0 in the container".
 	What string
 	// Asked is how it should be, and Is how it is: Missing where it isn't there.
 	Asked, Is string
-	// Mend is the command that mends it; "" where only connecting the container anew
-	// does.
+	// Mend is the command that mends it, which may end in UpAgain; "" where only
+	// connecting the container anew does.
 	Mend string
 }
 
@@ -117,7 +128,30 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 			differs("containerAddress", family.Address, leased)
 		}
 	}
+	for _, each := range []struct {
+		option    string
+		asked, is Choice
+	}{
+		{"nat", c.NAT, a.NAT}, {"allowInbound", c.AllowInbound, a.AllowInbound},
+		{"isolated", c.Isolated, a.Isolated}, {"spoofCheck", c.SpoofCheck, choice(a.SpoofCheck)},
+	} {
+		if each.asked != Default && each.asked != cmp.Or(each.is, No) {
+			differs(each.option, each.asked == Yes, each.is == Yes)
+		}
+	}
+	for _, publish := range c.Publish {
+		if !slices.Contains(a.Publish, publish.WithDefaults()) {
+			differs("publish", publish, a.Publish)
+		}
+	}
 	return append(found, a.routeDifferences(c)...)
+}
+
+func choice(yes bool) Choice {
+	if yes {
+		return Yes
+	}
+	return No
 }
 
 // leased returns the lease of a family, or the zero Lease.

@@ -100,6 +100,21 @@ type NetworkConfig struct {
 	Routes []Route
 	// DefaultRoute asks for a default route by way of the bridge. Default means Yes.
 	DefaultRoute Choice
+	// NAT lets the containers of the bridge reach others by the host's addresses.
+	// Default means Yes for a bridge that this run makes. This and the next two are of
+	// the bridge: one that is there has to be as asked.
+	NAT Choice
+	// AllowInbound lets others open connections to the containers of the bridge.
+	// Default means No for a bridge that this run makes.
+	AllowInbound Choice
+	// Isolated keeps the containers of the bridge from each other. Default means No
+	// for a bridge that this run makes.
+	Isolated Choice
+	// SpoofCheck lets the container send from its own MAC and addresses only. Default
+	// means Yes.
+	SpoofCheck Choice
+	// Publish are ports of the host that lead to the container.
+	Publish []Publish
 	// Namespace is the container's network namespace, open. It stays the caller's
 	// to close. nil means that of the pid.
 	Namespace *os.File
@@ -119,6 +134,10 @@ func (c NetworkConfig) WithDefaults() NetworkConfig {
 	c.VethNamePrefix = cmp.Or(c.VethNamePrefix, DefaultVethNamePrefix)
 	c.ContainerInterface = cmp.Or(c.ContainerInterface, c.VethNamePrefix+"1")
 	c.DefaultRoute = cmp.Or(c.DefaultRoute, Yes)
+	c.NAT = cmp.Or(c.NAT, Yes)
+	c.AllowInbound = cmp.Or(c.AllowInbound, No)
+	c.Isolated = cmp.Or(c.Isolated, No)
+	c.SpoofCheck = cmp.Or(c.SpoofCheck, Yes)
 	return c
 }
 

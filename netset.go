@@ -64,6 +64,14 @@ type Checker interface {
 	Check(netConfig NetworkConfig, pid int) ([]Difference, error)
 }
 
+// Diagnoser looks at the host for what keeps containers from working, and changes
+// nothing. netConfig names the bridge that is looked at where there is none yet.
+//
+//counterfeiter:generate -o configurerfakes . Diagnoser
+type Diagnoser interface {
+	Diagnose(netConfig NetworkConfig) ([]Difference, error)
+}
+
 // Netset runs the host's side and the container's side of the work in order. It
 // holds no state: one Netset serves any number of containers at once.
 type Netset struct {
@@ -180,6 +188,18 @@ func (n *Netset) Check(netConfig NetworkConfig, pid int) ([]Difference, error) {
 		return nil, fmt.Errorf("checking an attachment: %T can't compare what it made", n.HostConfigurer)
 	}
 	return checker.Check(netConfig, pid)
+}
+
+// Diagnose looks at the host for what keeps containers from working.
+func (n *Netset) Diagnose(netConfig NetworkConfig) ([]Difference, error) {
+	if err := netConfig.Validate(); err != nil {
+		return nil, err
+	}
+	diagnoser, ok := n.HostConfigurer.(Diagnoser)
+	if !ok {
+		return nil, fmt.Errorf("checking the host: %T can't tell what is wrong", n.HostConfigurer)
+	}
+	return diagnoser.Diagnose(netConfig)
 }
 
 // begin lets a Configurer of somebody else's take part that only knows Apply: it

@@ -25,6 +25,7 @@ func (c NetworkConfig) Validate() error {
 		c.checkContainerAddress,
 		c.checkLink,
 		c.checkRoutes,
+		c.checkPublish,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

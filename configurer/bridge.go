@@ -68,9 +68,7 @@ func (r *run) makeBridge() (Link, error) {
 		Name: r.config.BridgeName, MAC: lease.ContainerMAC(r.config.Families()[0].Gateway.Addr()),
 		Group: lease.Group, Index: new(int),
 	}
-	err := r.do(r.host, step{change, "the containers' bridge; the group is netsetgo's mark", r.unlessUsed(change.Name, func(bridge Link) []Change {
-		return []Change{DeleteLink{bridge.Index}}
-	})})
+	err := r.do(r.host, step{change, "the containers' bridge; the group is netsetgo's mark", r.unlessUsed(change.Name, r.retire)})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return Link{}, err
 	}
@@ -86,25 +84,33 @@ func (r *run) finishBridge(bridge Link, lacking []netip.Prefix, mtu int) (Link, 
 		}
 	}
 	steps := silence(bridge.Index, bridge.MTU)
+	if bridge.Settings.HasIPv6 && bridge.Settings.AcceptRA != 0 && !bridge.Up {
+		steps = append(steps, step{change: SetSysctl{sysctl6(bridge.Name, "accept_ra"), "0"}, why: "no container tells the host a route"})
+	}
 	if mtu != 0 && mtu != bridge.MTU {
-		steps = append(steps, step{SetMTU{bridge.Index, mtu}, "what its ports will have", r.unlessUsed(bridge.Name, func(now Link) []Change {
-			return []Change{SetMTU{now.Index, bridge.MTU}}
+		steps = append(steps, step{SetMTU{bridge.Index, mtu}, "what its ports will have", r.unlessUsed(bridge.Name, func(now Link) error {
+			return reverse(r.host, SetMTU{now.Index, bridge.MTU})()
 		})})
 	}
 	if err := r.do(r.host, steps...); err != nil {
 		return Link{}, err
 	}
 	for _, gateway := range lacking {
-		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, "the containers' gateway", r.unlessUsed(bridge.Name, func(bridge Link) []Change {
-			return []Change{DeleteAddress{bridge.Index, gateway}}
+		if gateway.Addr().Is6() {
+			lacking = append(lacking, routerAddress)
+		}
+	}
+	for _, gateway := range lacking {
+		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, "the containers' gateway", r.unlessUsed(bridge.Name, func(bridge Link) error {
+			return reverse(r.host, DeleteAddress{bridge.Index, gateway})()
 		})})
 		if err != nil && !errors.Is(err, ErrExists) {
 			return Link{}, err
 		}
 	}
 	if !bridge.Up {
-		err := r.do(r.host, step{SetUp{bridge.Index, true}, "the bridge begins to forward", r.unlessUsed(bridge.Name, func(bridge Link) []Change {
-			return []Change{SetUp{bridge.Index, false}}
+		err := r.do(r.host, step{SetUp{bridge.Index, true}, "the bridge begins to forward", r.unlessUsed(bridge.Name, func(bridge Link) error {
+			return reverse(r.host, SetUp{bridge.Index, false})()
 		})})
 		if err != nil {
 			return Link{}, err
@@ -113,9 +119,13 @@ func (r *run) finishBridge(bridge Link, lacking []netip.Prefix, mtu int) (Link, 
 	return r.host.Link(Which{Index: bridge.Index})
 }
 
+// routerAddress is the bridge's own on its link, beside one of IPv6: what the host forwards
+// it asks for from there (ndisc_solicit, net/ipv6/ndisc.c).
+var routerAddress = netip.MustParsePrefix("fe80::1/64")
+
 // unlessUsed undoes something of a bridge of ours: with the lock held alone, and
 // only while it has no port.
-func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() error {
+func (r *run) unlessUsed(name string, undo func(bridge Link) error) func() error {
 	return func() error {
 		if r.bridgeStays {
 			return nil // and has been told
@@ -138,7 +148,7 @@ func (r *run) unlessUsed(name string, undo func(bridge Link) []Change) func() er
 		if ports, err := r.host.Ports(bridge.Index); err != nil || len(ports) > 0 {
 			return err
 		}
-		return reverse(r.host, undo(bridge)...)()
+		return undo(bridge)
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *comparison) compare() error {
 		c.differs("attachment of "+c.config.ContainerInterface, present, missing, anew)
 		return nil
 	}
-	for _, compare := range []func() error{c.compareLoopback, c.compareBridge, c.compareMaster, c.compareLease, c.compareLinks, c.compareRoutes} {
+	for _, compare := range []func() error{c.compareLoopback, c.compareBridge, c.compareMaster, c.compareLease, c.compareLinks, c.compareRoutes, c.compareSecurity} {
 		if err == nil {
 			err = compare()
 		}
@@ -167,7 +167,10 @@ func (c *comparison) compareBridge() error {
 			return err
 		}
 	}
-	return nil
+	if !ours {
+		return nil
+	}
+	return c.compareProtection()
 }
 
 // compareSubnet looks at the route that comes with an address and with a link that

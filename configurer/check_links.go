@@ -27,7 +27,7 @@ func (c *comparison) compareLinks() error {
 	if c.addresses == nil {
 		return nil
 	}
-	mac := c.mac(c.addresses)
+	mac := c.mac(addressesOf(c.addresses))
 	c.differs("MAC of "+there, mac, peer.MAC, c.inside(SetMAC{peer.Index, mac}))
 	addresses, err := c.container.Addresses(peer.Index)
 	for _, asked := range c.addresses {

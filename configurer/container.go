@@ -126,7 +126,7 @@ func (r *run) containerSteps(peer Link, addresses []netip.Prefix) ([]step, error
 		steps = append(steps, step{SetUp{loopback, true}, "a container expects its own 127.0.0.1", r.undoLoopback(before)})
 	}
 	steps = append(steps, silence(peer.Index, peer.MTU)...)
-	mac := r.mac(addresses)
+	mac := r.mac(addressesOf(addresses))
 	if !slices.Equal(mac, peer.MAC) {
 		steps = append(steps, step{SetMAC{peer.Index, mac}, "the MAC that goes with the address", reverse(r.container, SetMAC{peer.Index, peer.MAC})})
 	}
@@ -147,15 +147,19 @@ func (r *run) containerSteps(peer Link, addresses []netip.Prefix) ([]step, error
 }
 
 // mac is that of the container's end.
-func (r *run) mac(addresses []netip.Prefix) net.HardwareAddr {
+func (r *run) mac(addrs []netip.Addr) net.HardwareAddr {
 	if r.config.MAC != nil {
 		return r.config.MAC
 	}
-	var addrs []netip.Addr
-	for _, address := range addresses {
-		addrs = append(addrs, address.Addr())
-	}
 	return lease.ContainerMAC(addrs...)
+}
+
+func addressesOf(prefixes []netip.Prefix) []netip.Addr {
+	addrs := make([]netip.Addr, len(prefixes))
+	for i, prefix := range prefixes {
+		addrs[i] = prefix.Addr()
+	}
+	return addrs
 }
 
 // undoLoopback takes lo down, and away the addresses that the kernel gave it when

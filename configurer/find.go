@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
@@ -96,6 +97,9 @@ func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 		HostLink: netsetgo.Interface{Name: host.Name, MAC: host.MAC, MTU: host.MTU},
 		Sandbox:  r.namespace.Name(),
 		ID:       r.idOf(host, owner),
+
+		SpoofCheck: !host.Port.Learning,
+		Publish:    owner.Ports,
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {
 		return attachment, err
@@ -126,6 +130,10 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 		return fmt.Errorf("looking at the bridge of %s: %w", host.Name, err)
 	}
 	attachment.Bridge = netsetgo.Interface{Name: bridge.Name, MAC: bridge.MAC, MTU: bridge.MTU}
+	if note, _ := lease.ReadNote(bridge.Alias); bridge.Group == lease.Group && note.Policy != "" {
+		policy := firewall.ParsePolicy(note.Policy)
+		attachment.NAT, attachment.AllowInbound, attachment.Isolated = choice(policy.NAT), choice(policy.Inbound), choice(policy.Isolated)
+	}
 	attachment.BridgeAddresses, err = r.host.Addresses(bridge.Index)
 	if err != nil {
 		return fmt.Errorf("reading the addresses of bridge %s: %w", bridge.Name, err)
@@ -140,6 +148,13 @@ func (r *run) inspectBridge(attachment *netsetgo.Attachment, host Link, owner le
 		attachment.Leases = append(attachment.Leases, leased)
 	}
 	return nil
+}
+
+func choice(yes bool) netsetgo.Choice {
+	if yes {
+		return netsetgo.Yes
+	}
+	return netsetgo.No
 }
 
 // idOf is the id that a host link was claimed by: the one asked for, where its name

@@ -11,11 +11,17 @@ import (
 	"strings"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
-// Host makes bridge, pair and lease. It holds no state of its own.
-type Host struct{ kernel Kernel }
+// Host makes bridge, pair, lease and rules. It holds no state of its own.
+type Host struct {
+	kernel Kernel
+	// Warn is told, in one line, of what will keep the container from working though all
+	// was done. nil means nobody is.
+	Warn func(text string)
+}
 
 var (
 	_ netsetgo.Transactor = (*Host)(nil)
@@ -23,10 +29,11 @@ var (
 	_ netsetgo.Inspector  = (*Host)(nil)
 	_ netsetgo.Lister     = (*Host)(nil)
 	_ netsetgo.Checker    = (*Host)(nil)
+	_ netsetgo.Diagnoser  = (*Host)(nil)
 )
 
 // NewHostConfigurer returns the host's side.
-func NewHostConfigurer(kernel Kernel) *Host { return &Host{kernel} }
+func NewHostConfigurer(kernel Kernel) *Host { return &Host{kernel: kernel} }
 
 // Apply implements netsetgo.Configurer.
 func (h *Host) Apply(netConfig netsetgo.NetworkConfig, pid int) error {
@@ -48,6 +55,7 @@ func (h *Host) Begin(netConfig netsetgo.NetworkConfig, pid int) (netsetgo.Transa
 	if err != nil {
 		return nil, err
 	}
+	r.warn = h.Warn
 	if err := r.attachHost(); err != nil {
 		return nil, errors.Join(err, r.Rollback())
 	}
@@ -89,7 +97,7 @@ func (r *run) attachHost() error {
 func (r *run) attachOnce() error {
 	host, err := r.byOwner()
 	if err == nil {
-		return r.compare(host)
+		return r.confirm(host)
 	}
 	if errors.Is(err, errStale) {
 		err = cmp.Or(r.delete(host, "its peer isn't in the container"), ErrNotFound)
@@ -105,13 +113,23 @@ func (r *run) attachOnce() error {
 	if err != nil {
 		return err
 	}
+	if bridge, err = r.protect(bridge); err != nil {
+		return err
+	}
 	note, noted := lease.ReadNote(bridge.Alias)
 	noted = noted && bridge.Group == lease.Group
 	pair, err := r.pair(bridge, &note, mtu)
 	if err != nil {
 		return err
 	}
-	if _, err := r.lease(pair, bridge, &note); err != nil {
+	leased, err := r.lease(pair.index, bridge, &note)
+	if err != nil {
+		return err
+	}
+	if err := r.secure(pair, leased, firewall.ParsePolicy(note.Policy).Isolated); err != nil {
+		return err
+	}
+	if err := r.publish(pair.index, bridge, leased); err != nil {
 		return err
 	}
 	if !noted {
@@ -124,7 +142,21 @@ func (r *run) attachOnce() error {
 	})
 }
 
-// compare ends a run for a container that is attached already.
+// confirm ends a run for a container that is attached already: it changes nothing, but
+// for rules that somebody took away.
+func (r *run) confirm(host Link) error {
+	if err := r.compare(host); err != nil || host.Master == 0 {
+		return err
+	}
+	bridge, err := r.host.Link(Which{Index: host.Master})
+	if err != nil {
+		return againIfGone(err)
+	}
+	_, err = r.protect(bridge)
+	return err
+}
+
+// compare refuses a container that is attached otherwise than asked.
 func (r *run) compare(host Link) error {
 	attachment, err := r.inspect(host)
 	if err != nil {

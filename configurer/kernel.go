@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
 //go:generate go tool counterfeiter -generate
@@ -27,6 +28,8 @@ var (
 	ErrNoNamespace = errors.New("no such network namespace")
 	// ErrUnknown is of a change whose answer was lost: it may have been made.
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
+	// ErrNoFirewall is of a kernel without nftables.
+	ErrNoFirewall = errors.New("this kernel has no nftables")
 	// ErrBusy is of a lock that somebody else holds.
 	ErrBusy = errors.New("held by another run")
 )
@@ -88,15 +91,57 @@ type Reader interface {
 	// RouteTo returns the route that reaches an address, of any table, or ErrNotFound
 	// where none leads to a link.
 	RouteTo(addr netip.Addr) (Route, error)
-	// DefaultDevice returns the link of the default route of IPv4, or else of IPv6, or
-	// ErrNotFound.
-	DefaultDevice() (int, error)
+	// Uplinks are the links of all default routes, of IPv4 first, and first that which
+	// is used.
+	Uplinks() ([]Uplink, error)
+	// PortMACs are those that AddPortMAC made known as a port's.
+	PortMACs(port Link) ([]net.HardwareAddr, error)
 	// NamespaceID is this namespace's number for another, as in Link.PeerNamespace;
 	// ErrNotFound where it has none.
 	NamespaceID(namespace *os.File) (int, error)
+	// Table looks at a table of netsetgo's, and at the chains that it should have; the
+	// zero TableAt where there is no such table.
+	Table(table firewall.Table) (TableAt, error)
+	// Rules are those of a table of netsetgo's in their order, by their comments; none
+	// where there is no table.
+	Rules(family firewall.Family) ([]RuleAt, error)
+	// Elements are those of a set, and Find those among some that are there, with the
+	// data they have; none where there is no such set.
+	Elements(set firewall.Set) ([]firewall.Element, error)
+	Find(elements ...firewall.Element) ([]firewall.Element, error)
+	// Blocks are what others keep from being forwarded, whatever netsetgo's rules accept.
+	Blocks() ([]Block, error)
+	// Sysctl reads a sysctl of net; ErrNotFound where the kernel has none of that name.
+	Sysctl(key string) (string, error)
 	// NamespaceLives says whether the namespace of a number still has a user.
 	NamespaceLives(id int) (bool, error)
 }
+
+// Uplink is the link of a default route of one family.
+type Uplink struct {
+	Link int
+	IPv6 bool
+}
+
+// Block is a chain of somebody else's that drops what no rule of its accepts.
+type Block struct {
+	// Family is ip, ip6, inet or bridge.
+	Family, Table, Chain string
+	// Chains are the names of all chains of the table, and In and Out the links of
+	// which some rule in it accepts what comes in or goes out by them.
+	Chains, In, Out []string
+}
+
+// TableAt is a table as it is there.
+type TableAt struct {
+	There   bool
+	Version string // its comment
+	// Uses counts, for each chain, its rules and the jumps to it.
+	Uses map[string]int
+}
+
+// RuleAt is a rule as it is there.
+type RuleAt struct{ Chain, Why string }
 
 // Which says which link is meant, by the first field that isn't zero.
 type Which struct {
@@ -114,7 +159,9 @@ type Link struct {
 	Running  bool   // and has a carrier (IFF_RUNNING)
 	MTU      int    // in bytes
 	MAC      net.HardwareAddr
-	Master   int    // the index of the bridge that it is a port of; 0 for none
+	Master   int  // the index of the bridge that it is a port of; 0 for none
+	Port     Port // of a bridge's port
+	Settings Settings
 	Group    uint32 // lease.Group where netsetgo made it
 	Alias    string
 	Altnames []string
@@ -125,6 +172,32 @@ type Link struct {
 	PeerNamespace int
 	// Received and Sent count bytes.
 	Received, Sent uint64
+}
+
+// Port is how a bridge treats a port. See ip-link(8), bridge_slave.
+type Port struct {
+	// Learning takes MACs for the port's from what comes in by it.
+	Learning bool
+	// Locked lets in only what comes from a MAC that is known to be the port's.
+	Locked bool
+	// Isolated keeps the port from others that are isolated.
+	Isolated bool
+	// Hairpin lets packets go out by the port that they came in by.
+	Hairpin bool
+	// CanLock says that this kernel knows of Locked; it can't be set.
+	CanLock bool
+}
+
+// Settings are sysctls of a link.
+type Settings struct {
+	// Forwarding and RouteLocalnet are of IPv4.
+	Forwarding, RouteLocalnet bool
+	// Forwarding6, ForceForwarding and AcceptRA are of IPv6.
+	Forwarding6, ForceForwarding bool
+	AcceptRA                     int
+	// HasIPv6 says that the link has IPv6, HasForce that this kernel knows of
+	// ForceForwarding (Linux 6.17 on).
+	HasIPv6, HasForce bool
 }
 
 // The kinds of Link.Kind that netsetgo makes.

@@ -16,14 +16,11 @@ func (r *run) mtu() (int, error) {
 	if r.config.MTU != 0 {
 		return r.config.MTU, nil
 	}
-	uplink, err := r.host.DefaultDevice()
-	if errors.Is(err, ErrNotFound) {
-		return 0, nil
+	uplinks, err := r.findUplinks()
+	if err != nil || len(uplinks) == 0 {
+		return 0, err
 	}
-	if err != nil {
-		return 0, fmt.Errorf("looking for the host's default route: %w", err)
-	}
-	link, err := r.host.Link(Which{Index: uplink})
+	link, err := r.host.Link(Which{Index: uplinks[0].Link})
 	if err != nil {
 		return 0, fmt.Errorf("reading the MTU of the host's default route: %w", err)
 	}
@@ -31,8 +28,26 @@ func (r *run) mtu() (int, error) {
 	return min(link.MTU, 65535), nil
 }
 
-// pair makes the pair of host link and peer, and returns the host link's index.
-func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
+// findUplinks looks for the links of all default routes, once.
+func (r *run) findUplinks() ([]Uplink, error) {
+	if r.uplinks == nil {
+		uplinks, err := r.host.Uplinks()
+		if err != nil {
+			return nil, fmt.Errorf("looking for the host's default routes: %w", err)
+		}
+		r.uplinks = append([]Uplink{}, uplinks...)
+	}
+	return r.uplinks, nil
+}
+
+// hostLink is one that was just made.
+type hostLink struct {
+	index   int
+	canLock bool
+}
+
+// pair makes the pair of host link and peer.
+func (r *run) pair(bridge Link, note *lease.Note, mtu int) (hostLink, error) {
 	if mtu == 0 {
 		mtu = bridge.MTU
 	}
@@ -40,7 +55,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	change := AddPair{
 		MAC: lease.HostMAC(addrs...), Master: bridge.Index, MTU: mtu, Group: lease.Group,
 		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
-		Index: new(int),
+		Index: new(int), CanLock: new(bool),
 	}
 	if change.PeerMAC == nil {
 		change.PeerMAC = lease.ContainerMAC(addrs...)
@@ -55,18 +70,18 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		switch {
 		case err == nil:
 			note.Number = (number + 1) % (lease.MaxNumber + 1)
-			return *change.Index, r.do(r.host, silence(*change.Index, mtu)...)
+			return hostLink{*change.Index, *change.CanLock}, r.do(r.host, silence(*change.Index, mtu)...)
 		case errors.Is(err, ErrFull):
-			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
+			return hostLink{}, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
 		case !errors.Is(err, ErrExists):
-			return 0, err
+			return hostLink{}, err
 		}
 		if err := r.clearName(); err != nil {
-			return 0, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+			return hostLink{}, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
 		}
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
-	return 0, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+	return hostLink{}, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
 }
 
 // guess returns the addresses that the container will probably have. That they are free

@@ -41,6 +41,9 @@ func (r *run) detach() error {
 	if err != nil && !errors.Is(err, errStale) {
 		return err
 	}
+	if err := r.unpublish(host); err != nil && !errors.Is(err, ErrNoFirewall) {
+		return err
+	}
 	return r.delete(host, "takes its peer, names, addresses and routes along")
 }
 
@@ -105,7 +108,7 @@ func (r *run) sweepOnce() (used bool, err error) {
 		return used, err
 	}
 	for _, bridge := range idle {
-		if err := r.delete(bridge, "no port is left on it"); err != nil {
+		if err := r.retire(bridge); err != nil {
 			return used, err
 		}
 	}

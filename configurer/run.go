@@ -29,6 +29,10 @@ type run struct {
 
 	lock  Lock
 	undos []func() error
+	// uplinks are the host's; nil until they have been looked for.
+	uplinks []Uplink
+	// warn is Host's.
+	warn func(text string)
 	// bridgeStays says that the lock couldn't be had to undo the bridge.
 	bridgeStays bool
 }

@@ -2,11 +2,13 @@
 package configurerfakes
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"sync"
 
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
 type FakeConn struct {
@@ -23,6 +25,18 @@ type FakeConn struct {
 		result1 []netip.Prefix
 		result2 error
 	}
+	BlocksStub        func() ([]configurer.Block, error)
+	blocksMutex       sync.RWMutex
+	blocksArgsForCall []struct {
+	}
+	blocksReturns struct {
+		result1 []configurer.Block
+		result2 error
+	}
+	blocksReturnsOnCall map[int]struct {
+		result1 []configurer.Block
+		result2 error
+	}
 	CloseStub        func() error
 	closeMutex       sync.RWMutex
 	closeArgsForCall []struct {
@@ -32,18 +46,6 @@ type FakeConn struct {
 	}
 	closeReturnsOnCall map[int]struct {
 		result1 error
-	}
-	DefaultDeviceStub        func() (int, error)
-	defaultDeviceMutex       sync.RWMutex
-	defaultDeviceArgsForCall []struct {
-	}
-	defaultDeviceReturns struct {
-		result1 int
-		result2 error
-	}
-	defaultDeviceReturnsOnCall map[int]struct {
-		result1 int
-		result2 error
 	}
 	DoStub        func(...configurer.Step) []error
 	doMutex       sync.RWMutex
@@ -55,6 +57,32 @@ type FakeConn struct {
 	}
 	doReturnsOnCall map[int]struct {
 		result1 []error
+	}
+	ElementsStub        func(firewall.Set) ([]firewall.Element, error)
+	elementsMutex       sync.RWMutex
+	elementsArgsForCall []struct {
+		arg1 firewall.Set
+	}
+	elementsReturns struct {
+		result1 []firewall.Element
+		result2 error
+	}
+	elementsReturnsOnCall map[int]struct {
+		result1 []firewall.Element
+		result2 error
+	}
+	FindStub        func(...firewall.Element) ([]firewall.Element, error)
+	findMutex       sync.RWMutex
+	findArgsForCall []struct {
+		arg1 []firewall.Element
+	}
+	findReturns struct {
+		result1 []firewall.Element
+		result2 error
+	}
+	findReturnsOnCall map[int]struct {
+		result1 []firewall.Element
+		result2 error
 	}
 	LinkStub        func(configurer.Which) (configurer.Link, error)
 	linkMutex       sync.RWMutex
@@ -121,6 +149,19 @@ type FakeConn struct {
 		result1 configurer.Link
 		result2 error
 	}
+	PortMACsStub        func(configurer.Link) ([]net.HardwareAddr, error)
+	portMACsMutex       sync.RWMutex
+	portMACsArgsForCall []struct {
+		arg1 configurer.Link
+	}
+	portMACsReturns struct {
+		result1 []net.HardwareAddr
+		result2 error
+	}
+	portMACsReturnsOnCall map[int]struct {
+		result1 []net.HardwareAddr
+		result2 error
+	}
 	PortsStub        func(int) ([]configurer.Link, error)
 	portsMutex       sync.RWMutex
 	portsArgsForCall []struct {
@@ -157,6 +198,57 @@ type FakeConn struct {
 	}
 	routesReturnsOnCall map[int]struct {
 		result1 []configurer.Route
+		result2 error
+	}
+	RulesStub        func(firewall.Family) ([]configurer.RuleAt, error)
+	rulesMutex       sync.RWMutex
+	rulesArgsForCall []struct {
+		arg1 firewall.Family
+	}
+	rulesReturns struct {
+		result1 []configurer.RuleAt
+		result2 error
+	}
+	rulesReturnsOnCall map[int]struct {
+		result1 []configurer.RuleAt
+		result2 error
+	}
+	SysctlStub        func(string) (string, error)
+	sysctlMutex       sync.RWMutex
+	sysctlArgsForCall []struct {
+		arg1 string
+	}
+	sysctlReturns struct {
+		result1 string
+		result2 error
+	}
+	sysctlReturnsOnCall map[int]struct {
+		result1 string
+		result2 error
+	}
+	TableStub        func(firewall.Table) (configurer.TableAt, error)
+	tableMutex       sync.RWMutex
+	tableArgsForCall []struct {
+		arg1 firewall.Table
+	}
+	tableReturns struct {
+		result1 configurer.TableAt
+		result2 error
+	}
+	tableReturnsOnCall map[int]struct {
+		result1 configurer.TableAt
+		result2 error
+	}
+	UplinksStub        func() ([]configurer.Uplink, error)
+	uplinksMutex       sync.RWMutex
+	uplinksArgsForCall []struct {
+	}
+	uplinksReturns struct {
+		result1 []configurer.Uplink
+		result2 error
+	}
+	uplinksReturnsOnCall map[int]struct {
+		result1 []configurer.Uplink
 		result2 error
 	}
 	invocations      map[string][][]interface{}
@@ -227,6 +319,62 @@ func (fake *FakeConn) AddressesReturnsOnCall(i int, result1 []netip.Prefix, resu
 	}{result1, result2}
 }
 
+func (fake *FakeConn) Blocks() ([]configurer.Block, error) {
+	fake.blocksMutex.Lock()
+	ret, specificReturn := fake.blocksReturnsOnCall[len(fake.blocksArgsForCall)]
+	fake.blocksArgsForCall = append(fake.blocksArgsForCall, struct {
+	}{})
+	stub := fake.BlocksStub
+	fakeReturns := fake.blocksReturns
+	fake.recordInvocation("Blocks", []interface{}{})
+	fake.blocksMutex.Unlock()
+	if stub != nil {
+		return stub()
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) BlocksCallCount() int {
+	fake.blocksMutex.RLock()
+	defer fake.blocksMutex.RUnlock()
+	return len(fake.blocksArgsForCall)
+}
+
+func (fake *FakeConn) BlocksCalls(stub func() ([]configurer.Block, error)) {
+	fake.blocksMutex.Lock()
+	defer fake.blocksMutex.Unlock()
+	fake.BlocksStub = stub
+}
+
+func (fake *FakeConn) BlocksReturns(result1 []configurer.Block, result2 error) {
+	fake.blocksMutex.Lock()
+	defer fake.blocksMutex.Unlock()
+	fake.BlocksStub = nil
+	fake.blocksReturns = struct {
+		result1 []configurer.Block
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) BlocksReturnsOnCall(i int, result1 []configurer.Block, result2 error) {
+	fake.blocksMutex.Lock()
+	defer fake.blocksMutex.Unlock()
+	fake.BlocksStub = nil
+	if fake.blocksReturnsOnCall == nil {
+		fake.blocksReturnsOnCall = make(map[int]struct {
+			result1 []configurer.Block
+			result2 error
+		})
+	}
+	fake.blocksReturnsOnCall[i] = struct {
+		result1 []configurer.Block
+		result2 error
+	}{result1, result2}
+}
+
 func (fake *FakeConn) Close() error {
 	fake.closeMutex.Lock()
 	ret, specificReturn := fake.closeReturnsOnCall[len(fake.closeArgsForCall)]
@@ -278,62 +426,6 @@ func (fake *FakeConn) CloseReturnsOnCall(i int, result1 error) {
 	fake.closeReturnsOnCall[i] = struct {
 		result1 error
 	}{result1}
-}
-
-func (fake *FakeConn) DefaultDevice() (int, error) {
-	fake.defaultDeviceMutex.Lock()
-	ret, specificReturn := fake.defaultDeviceReturnsOnCall[len(fake.defaultDeviceArgsForCall)]
-	fake.defaultDeviceArgsForCall = append(fake.defaultDeviceArgsForCall, struct {
-	}{})
-	stub := fake.DefaultDeviceStub
-	fakeReturns := fake.defaultDeviceReturns
-	fake.recordInvocation("DefaultDevice", []interface{}{})
-	fake.defaultDeviceMutex.Unlock()
-	if stub != nil {
-		return stub()
-	}
-	if specificReturn {
-		return ret.result1, ret.result2
-	}
-	return fakeReturns.result1, fakeReturns.result2
-}
-
-func (fake *FakeConn) DefaultDeviceCallCount() int {
-	fake.defaultDeviceMutex.RLock()
-	defer fake.defaultDeviceMutex.RUnlock()
-	return len(fake.defaultDeviceArgsForCall)
-}
-
-func (fake *FakeConn) DefaultDeviceCalls(stub func() (int, error)) {
-	fake.defaultDeviceMutex.Lock()
-	defer fake.defaultDeviceMutex.Unlock()
-	fake.DefaultDeviceStub = stub
-}
-
-func (fake *FakeConn) DefaultDeviceReturns(result1 int, result2 error) {
-	fake.defaultDeviceMutex.Lock()
-	defer fake.defaultDeviceMutex.Unlock()
-	fake.DefaultDeviceStub = nil
-	fake.defaultDeviceReturns = struct {
-		result1 int
-		result2 error
-	}{result1, result2}
-}
-
-func (fake *FakeConn) DefaultDeviceReturnsOnCall(i int, result1 int, result2 error) {
-	fake.defaultDeviceMutex.Lock()
-	defer fake.defaultDeviceMutex.Unlock()
-	fake.DefaultDeviceStub = nil
-	if fake.defaultDeviceReturnsOnCall == nil {
-		fake.defaultDeviceReturnsOnCall = make(map[int]struct {
-			result1 int
-			result2 error
-		})
-	}
-	fake.defaultDeviceReturnsOnCall[i] = struct {
-		result1 int
-		result2 error
-	}{result1, result2}
 }
 
 func (fake *FakeConn) Do(arg1 ...configurer.Step) []error {
@@ -395,6 +487,134 @@ func (fake *FakeConn) DoReturnsOnCall(i int, result1 []error) {
 	fake.doReturnsOnCall[i] = struct {
 		result1 []error
 	}{result1}
+}
+
+func (fake *FakeConn) Elements(arg1 firewall.Set) ([]firewall.Element, error) {
+	fake.elementsMutex.Lock()
+	ret, specificReturn := fake.elementsReturnsOnCall[len(fake.elementsArgsForCall)]
+	fake.elementsArgsForCall = append(fake.elementsArgsForCall, struct {
+		arg1 firewall.Set
+	}{arg1})
+	stub := fake.ElementsStub
+	fakeReturns := fake.elementsReturns
+	fake.recordInvocation("Elements", []interface{}{arg1})
+	fake.elementsMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) ElementsCallCount() int {
+	fake.elementsMutex.RLock()
+	defer fake.elementsMutex.RUnlock()
+	return len(fake.elementsArgsForCall)
+}
+
+func (fake *FakeConn) ElementsCalls(stub func(firewall.Set) ([]firewall.Element, error)) {
+	fake.elementsMutex.Lock()
+	defer fake.elementsMutex.Unlock()
+	fake.ElementsStub = stub
+}
+
+func (fake *FakeConn) ElementsArgsForCall(i int) firewall.Set {
+	fake.elementsMutex.RLock()
+	defer fake.elementsMutex.RUnlock()
+	argsForCall := fake.elementsArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) ElementsReturns(result1 []firewall.Element, result2 error) {
+	fake.elementsMutex.Lock()
+	defer fake.elementsMutex.Unlock()
+	fake.ElementsStub = nil
+	fake.elementsReturns = struct {
+		result1 []firewall.Element
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) ElementsReturnsOnCall(i int, result1 []firewall.Element, result2 error) {
+	fake.elementsMutex.Lock()
+	defer fake.elementsMutex.Unlock()
+	fake.ElementsStub = nil
+	if fake.elementsReturnsOnCall == nil {
+		fake.elementsReturnsOnCall = make(map[int]struct {
+			result1 []firewall.Element
+			result2 error
+		})
+	}
+	fake.elementsReturnsOnCall[i] = struct {
+		result1 []firewall.Element
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Find(arg1 ...firewall.Element) ([]firewall.Element, error) {
+	fake.findMutex.Lock()
+	ret, specificReturn := fake.findReturnsOnCall[len(fake.findArgsForCall)]
+	fake.findArgsForCall = append(fake.findArgsForCall, struct {
+		arg1 []firewall.Element
+	}{arg1})
+	stub := fake.FindStub
+	fakeReturns := fake.findReturns
+	fake.recordInvocation("Find", []interface{}{arg1})
+	fake.findMutex.Unlock()
+	if stub != nil {
+		return stub(arg1...)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) FindCallCount() int {
+	fake.findMutex.RLock()
+	defer fake.findMutex.RUnlock()
+	return len(fake.findArgsForCall)
+}
+
+func (fake *FakeConn) FindCalls(stub func(...firewall.Element) ([]firewall.Element, error)) {
+	fake.findMutex.Lock()
+	defer fake.findMutex.Unlock()
+	fake.FindStub = stub
+}
+
+func (fake *FakeConn) FindArgsForCall(i int) []firewall.Element {
+	fake.findMutex.RLock()
+	defer fake.findMutex.RUnlock()
+	argsForCall := fake.findArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) FindReturns(result1 []firewall.Element, result2 error) {
+	fake.findMutex.Lock()
+	defer fake.findMutex.Unlock()
+	fake.FindStub = nil
+	fake.findReturns = struct {
+		result1 []firewall.Element
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) FindReturnsOnCall(i int, result1 []firewall.Element, result2 error) {
+	fake.findMutex.Lock()
+	defer fake.findMutex.Unlock()
+	fake.FindStub = nil
+	if fake.findReturnsOnCall == nil {
+		fake.findReturnsOnCall = make(map[int]struct {
+			result1 []firewall.Element
+			result2 error
+		})
+	}
+	fake.findReturnsOnCall[i] = struct {
+		result1 []firewall.Element
+		result2 error
+	}{result1, result2}
 }
 
 func (fake *FakeConn) Link(arg1 configurer.Which) (configurer.Link, error) {
@@ -717,6 +937,70 @@ func (fake *FakeConn) PeerReturnsOnCall(i int, result1 configurer.Link, result2 
 	}{result1, result2}
 }
 
+func (fake *FakeConn) PortMACs(arg1 configurer.Link) ([]net.HardwareAddr, error) {
+	fake.portMACsMutex.Lock()
+	ret, specificReturn := fake.portMACsReturnsOnCall[len(fake.portMACsArgsForCall)]
+	fake.portMACsArgsForCall = append(fake.portMACsArgsForCall, struct {
+		arg1 configurer.Link
+	}{arg1})
+	stub := fake.PortMACsStub
+	fakeReturns := fake.portMACsReturns
+	fake.recordInvocation("PortMACs", []interface{}{arg1})
+	fake.portMACsMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) PortMACsCallCount() int {
+	fake.portMACsMutex.RLock()
+	defer fake.portMACsMutex.RUnlock()
+	return len(fake.portMACsArgsForCall)
+}
+
+func (fake *FakeConn) PortMACsCalls(stub func(configurer.Link) ([]net.HardwareAddr, error)) {
+	fake.portMACsMutex.Lock()
+	defer fake.portMACsMutex.Unlock()
+	fake.PortMACsStub = stub
+}
+
+func (fake *FakeConn) PortMACsArgsForCall(i int) configurer.Link {
+	fake.portMACsMutex.RLock()
+	defer fake.portMACsMutex.RUnlock()
+	argsForCall := fake.portMACsArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) PortMACsReturns(result1 []net.HardwareAddr, result2 error) {
+	fake.portMACsMutex.Lock()
+	defer fake.portMACsMutex.Unlock()
+	fake.PortMACsStub = nil
+	fake.portMACsReturns = struct {
+		result1 []net.HardwareAddr
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) PortMACsReturnsOnCall(i int, result1 []net.HardwareAddr, result2 error) {
+	fake.portMACsMutex.Lock()
+	defer fake.portMACsMutex.Unlock()
+	fake.PortMACsStub = nil
+	if fake.portMACsReturnsOnCall == nil {
+		fake.portMACsReturnsOnCall = make(map[int]struct {
+			result1 []net.HardwareAddr
+			result2 error
+		})
+	}
+	fake.portMACsReturnsOnCall[i] = struct {
+		result1 []net.HardwareAddr
+		result2 error
+	}{result1, result2}
+}
+
 func (fake *FakeConn) Ports(arg1 int) ([]configurer.Link, error) {
 	fake.portsMutex.Lock()
 	ret, specificReturn := fake.portsReturnsOnCall[len(fake.portsArgsForCall)]
@@ -897,6 +1181,254 @@ func (fake *FakeConn) RoutesReturnsOnCall(i int, result1 []configurer.Route, res
 	}
 	fake.routesReturnsOnCall[i] = struct {
 		result1 []configurer.Route
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Rules(arg1 firewall.Family) ([]configurer.RuleAt, error) {
+	fake.rulesMutex.Lock()
+	ret, specificReturn := fake.rulesReturnsOnCall[len(fake.rulesArgsForCall)]
+	fake.rulesArgsForCall = append(fake.rulesArgsForCall, struct {
+		arg1 firewall.Family
+	}{arg1})
+	stub := fake.RulesStub
+	fakeReturns := fake.rulesReturns
+	fake.recordInvocation("Rules", []interface{}{arg1})
+	fake.rulesMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) RulesCallCount() int {
+	fake.rulesMutex.RLock()
+	defer fake.rulesMutex.RUnlock()
+	return len(fake.rulesArgsForCall)
+}
+
+func (fake *FakeConn) RulesCalls(stub func(firewall.Family) ([]configurer.RuleAt, error)) {
+	fake.rulesMutex.Lock()
+	defer fake.rulesMutex.Unlock()
+	fake.RulesStub = stub
+}
+
+func (fake *FakeConn) RulesArgsForCall(i int) firewall.Family {
+	fake.rulesMutex.RLock()
+	defer fake.rulesMutex.RUnlock()
+	argsForCall := fake.rulesArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) RulesReturns(result1 []configurer.RuleAt, result2 error) {
+	fake.rulesMutex.Lock()
+	defer fake.rulesMutex.Unlock()
+	fake.RulesStub = nil
+	fake.rulesReturns = struct {
+		result1 []configurer.RuleAt
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) RulesReturnsOnCall(i int, result1 []configurer.RuleAt, result2 error) {
+	fake.rulesMutex.Lock()
+	defer fake.rulesMutex.Unlock()
+	fake.RulesStub = nil
+	if fake.rulesReturnsOnCall == nil {
+		fake.rulesReturnsOnCall = make(map[int]struct {
+			result1 []configurer.RuleAt
+			result2 error
+		})
+	}
+	fake.rulesReturnsOnCall[i] = struct {
+		result1 []configurer.RuleAt
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Sysctl(arg1 string) (string, error) {
+	fake.sysctlMutex.Lock()
+	ret, specificReturn := fake.sysctlReturnsOnCall[len(fake.sysctlArgsForCall)]
+	fake.sysctlArgsForCall = append(fake.sysctlArgsForCall, struct {
+		arg1 string
+	}{arg1})
+	stub := fake.SysctlStub
+	fakeReturns := fake.sysctlReturns
+	fake.recordInvocation("Sysctl", []interface{}{arg1})
+	fake.sysctlMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) SysctlCallCount() int {
+	fake.sysctlMutex.RLock()
+	defer fake.sysctlMutex.RUnlock()
+	return len(fake.sysctlArgsForCall)
+}
+
+func (fake *FakeConn) SysctlCalls(stub func(string) (string, error)) {
+	fake.sysctlMutex.Lock()
+	defer fake.sysctlMutex.Unlock()
+	fake.SysctlStub = stub
+}
+
+func (fake *FakeConn) SysctlArgsForCall(i int) string {
+	fake.sysctlMutex.RLock()
+	defer fake.sysctlMutex.RUnlock()
+	argsForCall := fake.sysctlArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) SysctlReturns(result1 string, result2 error) {
+	fake.sysctlMutex.Lock()
+	defer fake.sysctlMutex.Unlock()
+	fake.SysctlStub = nil
+	fake.sysctlReturns = struct {
+		result1 string
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) SysctlReturnsOnCall(i int, result1 string, result2 error) {
+	fake.sysctlMutex.Lock()
+	defer fake.sysctlMutex.Unlock()
+	fake.SysctlStub = nil
+	if fake.sysctlReturnsOnCall == nil {
+		fake.sysctlReturnsOnCall = make(map[int]struct {
+			result1 string
+			result2 error
+		})
+	}
+	fake.sysctlReturnsOnCall[i] = struct {
+		result1 string
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Table(arg1 firewall.Table) (configurer.TableAt, error) {
+	fake.tableMutex.Lock()
+	ret, specificReturn := fake.tableReturnsOnCall[len(fake.tableArgsForCall)]
+	fake.tableArgsForCall = append(fake.tableArgsForCall, struct {
+		arg1 firewall.Table
+	}{arg1})
+	stub := fake.TableStub
+	fakeReturns := fake.tableReturns
+	fake.recordInvocation("Table", []interface{}{arg1})
+	fake.tableMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) TableCallCount() int {
+	fake.tableMutex.RLock()
+	defer fake.tableMutex.RUnlock()
+	return len(fake.tableArgsForCall)
+}
+
+func (fake *FakeConn) TableCalls(stub func(firewall.Table) (configurer.TableAt, error)) {
+	fake.tableMutex.Lock()
+	defer fake.tableMutex.Unlock()
+	fake.TableStub = stub
+}
+
+func (fake *FakeConn) TableArgsForCall(i int) firewall.Table {
+	fake.tableMutex.RLock()
+	defer fake.tableMutex.RUnlock()
+	argsForCall := fake.tableArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) TableReturns(result1 configurer.TableAt, result2 error) {
+	fake.tableMutex.Lock()
+	defer fake.tableMutex.Unlock()
+	fake.TableStub = nil
+	fake.tableReturns = struct {
+		result1 configurer.TableAt
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) TableReturnsOnCall(i int, result1 configurer.TableAt, result2 error) {
+	fake.tableMutex.Lock()
+	defer fake.tableMutex.Unlock()
+	fake.TableStub = nil
+	if fake.tableReturnsOnCall == nil {
+		fake.tableReturnsOnCall = make(map[int]struct {
+			result1 configurer.TableAt
+			result2 error
+		})
+	}
+	fake.tableReturnsOnCall[i] = struct {
+		result1 configurer.TableAt
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) Uplinks() ([]configurer.Uplink, error) {
+	fake.uplinksMutex.Lock()
+	ret, specificReturn := fake.uplinksReturnsOnCall[len(fake.uplinksArgsForCall)]
+	fake.uplinksArgsForCall = append(fake.uplinksArgsForCall, struct {
+	}{})
+	stub := fake.UplinksStub
+	fakeReturns := fake.uplinksReturns
+	fake.recordInvocation("Uplinks", []interface{}{})
+	fake.uplinksMutex.Unlock()
+	if stub != nil {
+		return stub()
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) UplinksCallCount() int {
+	fake.uplinksMutex.RLock()
+	defer fake.uplinksMutex.RUnlock()
+	return len(fake.uplinksArgsForCall)
+}
+
+func (fake *FakeConn) UplinksCalls(stub func() ([]configurer.Uplink, error)) {
+	fake.uplinksMutex.Lock()
+	defer fake.uplinksMutex.Unlock()
+	fake.UplinksStub = stub
+}
+
+func (fake *FakeConn) UplinksReturns(result1 []configurer.Uplink, result2 error) {
+	fake.uplinksMutex.Lock()
+	defer fake.uplinksMutex.Unlock()
+	fake.UplinksStub = nil
+	fake.uplinksReturns = struct {
+		result1 []configurer.Uplink
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) UplinksReturnsOnCall(i int, result1 []configurer.Uplink, result2 error) {
+	fake.uplinksMutex.Lock()
+	defer fake.uplinksMutex.Unlock()
+	fake.UplinksStub = nil
+	if fake.uplinksReturnsOnCall == nil {
+		fake.uplinksReturnsOnCall = make(map[int]struct {
+			result1 []configurer.Uplink
+			result2 error
+		})
+	}
+	fake.uplinksReturnsOnCall[i] = struct {
+		result1 []configurer.Uplink
 		result2 error
 	}{result1, result2}
 }

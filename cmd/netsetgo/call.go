@@ -26,7 +26,9 @@ type call struct {
 
 	config netsetgo.NetworkConfig
 	pid    int
-	log    *journal // nil without -log
+	// hostAlone says that there is no container to check.
+	hostAlone bool
+	log       *journal // nil without -log
 	// plan has the commands of a dry run; shown counts the changes of any.
 	plan  strings.Builder
 	shown int
@@ -70,7 +72,9 @@ func (c *call) connect() error {
 		c.verb = "up"
 	}
 	if !c.options.hasTarget() && (c.verb != "down" || c.config.ID == "") {
-		if err := c.readTarget(); err != nil {
+		err := c.readTarget()
+		c.hostAlone = c.verb == "check" && (errors.Is(err, errTerminal) || errors.Is(err, errEmpty))
+		if err != nil && !c.hostAlone {
 			return err
 		}
 	}
@@ -140,7 +144,17 @@ func (c *call) netset() *netsetgo.Netset {
 	if c.options.dryRun || c.options.verbose || c.log != nil {
 		system = trace.Kernel(system, c.show)
 	}
-	return netsetgo.New(configurer.NewHostConfigurer(system), configurer.NewContainerConfigurer(system))
+	host := configurer.NewHostConfigurer(system)
+	host.Warn = c.warn
+	return netsetgo.New(host, configurer.NewContainerConfigurer(system))
+}
+
+// warn tells of what was done and won't work all the same.
+func (c *call) warn(text string) {
+	_, _ = fmt.Fprintf(c.stderr, "netsetgo: warning: %s\n", oneLine(text))
+	if c.log != nil {
+		c.log.warning(c, text)
+	}
 }
 
 // show is told of each change.
@@ -197,13 +211,22 @@ func (c *call) up(netset *netsetgo.Netset) error {
 }
 
 func (c *call) check(netset *netsetgo.Netset) error {
-	differences, err := netset.Check(c.config, 0)
+	compare := netset.Check
+	if c.hostAlone {
+		compare = func(config netsetgo.NetworkConfig, _ int) ([]netsetgo.Difference, error) {
+			return netset.Diagnose(config)
+		}
+	}
+	differences, err := compare(c.config, 0)
 	if err != nil {
 		return err
 	}
-	for i := range differences {
-		if differences[i].Mend == "" {
+	for i, difference := range differences {
+		if difference.Mend == "" {
 			differences[i].Mend = c.anew()
+		}
+		if first, ok := strings.CutSuffix(difference.Mend, netsetgo.UpAgain); ok {
+			differences[i].Mend = first + c.upAgain()
 		}
 	}
 	if c.log != nil {
@@ -220,6 +243,14 @@ func (c *call) check(netset *netsetgo.Netset) error {
 
 // anew is the command line that connects the container anew, as the flags ask for.
 func (c *call) anew() string { return c.commandLine("down") + "; " + c.commandLine("up") }
+
+// upAgain is the command line that mends what all containers share.
+func (c *call) upAgain() string {
+	if c.hostAlone {
+		return netsetgo.UpAgain + " -netns NAME # of any container, also one that is connected"
+	}
+	return c.commandLine("up")
+}
 
 func (c *call) commandLine(verb string) string {
 	words := []string{"netsetgo", verb}

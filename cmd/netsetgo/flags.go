@@ -33,7 +33,9 @@ type options struct {
 	vethNamePrefix, containerInterface, id, mac string
 	mtu                                         int
 	routes                                      []netsetgo.Route
+	publish                                     []netsetgo.Publish
 	defaultRoute                                netsetgo.Choice
+	nat, allowInbound, isolated, spoofCheck     netsetgo.Choice
 
 	// given are the names of the flags that were given, arguments the flags as they
 	// could be given again.
@@ -84,6 +86,7 @@ func (o *options) config() (netsetgo.NetworkConfig, error) {
 		BridgeName: o.bridgeName, VethNamePrefix: o.vethNamePrefix,
 		ContainerInterface: o.containerInterface, ID: o.id, MTU: o.mtu,
 		Routes: o.routes, DefaultRoute: o.defaultRoute,
+		NAT: o.nat, AllowInbound: o.allowInbound, Isolated: o.isolated, SpoofCheck: o.spoofCheck, Publish: o.publish,
 	}
 	var err error
 	if o.bridgeAddress != "" {

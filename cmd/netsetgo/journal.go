@@ -53,6 +53,11 @@ func (j *journal) differences(c *call, differences []netsetgo.Difference) {
 	}
 }
 
+// warning records what is wrong beside what was asked for.
+func (j *journal) warning(c *call, text string) {
+	j.write(c, slog.LevelWarn, "warning", []slog.Attr{slog.String("text", oneLine(text))})
+}
+
 // end records how a call ended.
 func (j *journal) end(c *call, err error) {
 	level, attrs := slog.LevelInfo, []slog.Attr{slog.String("outcome", "done")}

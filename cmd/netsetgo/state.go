@@ -17,6 +17,9 @@ const maxState = 512 << 10
 // errTerminal is of a command line without a target, typed by somebody.
 var errTerminal = errors.New("no target is named")
 
+// errEmpty is of a standard input that holds no state.
+var errEmpty = errors.New("it is empty; " + nameOne)
+
 // state is the OCI state that a runtime writes to the standard input of its hooks
 // (runtime-spec, runtime.md, State). Runtimes differ: crun calls its version
 // "1.0", and the container "created" at prestart.
@@ -34,7 +37,7 @@ func readState(stdin io.Reader, timeout time.Duration) (state, error) {
 	case err != nil:
 		return s, fmt.Errorf("reading the container's state from standard input: %w", err)
 	case len(text) == 0:
-		return s, fmt.Errorf("reading the container's state from standard input: it is empty; %s", nameOne)
+		return s, fmt.Errorf("reading the container's state from standard input: %w", errEmpty)
 	case len(text) > maxState:
 		return s, fmt.Errorf("reading the container's state from standard input: it is longer than %d bytes", maxState)
 	}

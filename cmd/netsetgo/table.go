@@ -21,10 +21,11 @@ const (
 	groupTarget    = "target"
 	groupAddresses = "addresses"
 	groupLink      = "link"
+	groupFirewall  = "firewall"
 	groupOutput    = "output"
 )
 
-var groups = []string{groupTarget, groupAddresses, groupLink, groupOutput}
+var groups = []string{groupTarget, groupAddresses, groupLink, groupFirewall, groupOutput}
 
 // What is completed with more than words that are known here.
 const (
@@ -72,6 +73,12 @@ var flagTable = []flagDef{
 	{"containerInterface", "NAME", groupLink, connecting, "PREFIX1", "the interface in the container", "", func(o *options) any { return &o.containerInterface }},
 	{"mtu", "BYTES", groupLink, comparing, "that of the host's default route", "MTU of both ends, and of a bridge that is made", "", func(o *options) any { return &o.mtu }},
 	{"mac", "MAC", groupLink, comparing, "derived from the address", "MAC of the container's interface", "", func(o *options) any { return &o.mac }},
+
+	{"nat", "", groupFirewall, comparing, "true", "let the bridge's containers reach others by the host's addresses", "", func(o *options) any { return &o.nat }},
+	{"allowInbound", "", groupFirewall, comparing, "false", "let others open connections to the bridge's containers", "", func(o *options) any { return &o.allowInbound }},
+	{"isolated", "", groupFirewall, comparing, "false", "keep the bridge's containers from each other", "", func(o *options) any { return &o.isolated }},
+	{"spoofCheck", "", groupFirewall, comparing, "true", "let the container send from its own MAC and addresses only", "", func(o *options) any { return &o.spoofCheck }},
+	{"publish", "[IP:]PORT[-LAST]:PORT[/PROTOCOL]", groupFirewall, comparing, "none", "let a port of the host lead to one of the container; may be repeated; PROTOCOL is tcp, udp or sctp", "", func(o *options) any { return &o.publish }},
 
 	{"output", "text|json", groupOutput, []string{"up", "check", "list"}, outputText, "text or json; of up, text is nothing and json a CNI result 1.1.0", "text json", func(o *options) any { return &o.output }},
 	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
@@ -170,6 +177,12 @@ func read(value string, into any) (err error) {
 			return err
 		}
 		*into = append(*into, route)
+	case *[]netsetgo.Publish:
+		publish, err := parsePublish(value)
+		if err != nil {
+			return err
+		}
+		*into = append(*into, publish)
 	}
 	return nil
 }

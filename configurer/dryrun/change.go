@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
 const (
@@ -43,7 +44,22 @@ func (c *conn) do(change configurer.Change) error {
 		return c.addAddress(change)
 	case configurer.AddRoute:
 		return c.checkRoute(change.Route)
+	case configurer.SetPort:
+		return c.set(change.Link, func(link *configurer.Link) {
+			link.Port = change.Port
+		})
+	case configurer.AddTable:
+		c.space.tables[change.Family] = wholeTable(change)
+		return nil
+	case configurer.DeleteTable:
+		c.space.tables[change.Family] = configurer.TableAt{}
+		return nil
+	case configurer.AddElements:
+		return c.addElements(change)
 	// What a run never looks at again, or only undoes.
+	case configurer.AddSet, configurer.AddChain, configurer.AddRule, configurer.DeleteElements, configurer.SetSysctl,
+		configurer.AddPortMAC, configurer.ForgetFlows:
+		return nil
 	case configurer.SilenceIPv6, configurer.DeleteAddress, configurer.DeleteRoute:
 		return nil
 	}
@@ -116,7 +132,7 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	host.Index, peer.Index = c.space.next(), container.space.next()
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
-	*change.Index = host.Index
+	*change.Index, *change.CanLock = host.Index, true
 	return nil
 }
 
@@ -149,6 +165,33 @@ func (c *conn) addAddress(change configurer.AddAddress) error {
 		return configurer.ErrExists
 	}
 	c.space.added[change.Link] = append(c.space.added[change.Link], change.Address)
+	return nil
+}
+
+// wholeTable is a table as it is once all of it was made: nothing else is done to one.
+func wholeTable(change configurer.AddTable) configurer.TableAt {
+	at := configurer.TableAt{There: true, Version: change.Version}
+	for _, table := range firewall.Tables() {
+		if table.Family == change.Family {
+			at.Uses = table.Uses()
+		}
+	}
+	return at
+}
+
+// addElements refuses only what the kernel has otherwise.
+func (c *conn) addElements(change configurer.AddElements) error {
+	found, err := c.Find(change.Elements...)
+	if err != nil {
+		return err
+	}
+	for _, there := range found {
+		for _, element := range change.Elements {
+			if there.SameKey(element) && there.String() != element.String() {
+				return configurer.ErrExists
+			}
+		}
+	}
 	return nil
 }
 

@@ -5,11 +5,13 @@ package dryrun
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
 // Kernel returns a kernel that shows what another has, and all changes made to it
@@ -66,11 +68,14 @@ type space struct {
 	links map[int]configurer.Link
 	gone  map[int]bool
 	added map[int][]netip.Prefix // addresses, by link
+	// tables are those that were made or deleted.
+	tables map[firewall.Family]configurer.TableAt
 }
 
 func newSpace(namespace *os.File) *space {
 	return &space{
 		namespace: namespace, links: map[int]configurer.Link{}, gone: map[int]bool{}, added: map[int][]netip.Prefix{},
+		tables: map[firewall.Family]configurer.TableAt{},
 	}
 }
 
@@ -149,6 +154,33 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 func (c *conn) Routes() ([]configurer.Route, error) {
 	routes, err := c.Conn.Routes()
 	return slices.DeleteFunc(routes, func(route configurer.Route) bool { return c.space.gone[route.Link] }), err
+}
+
+// Table implements configurer.Reader.
+func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
+	if at, changed := c.space.tables[table.Family]; changed {
+		return at, nil
+	}
+	return c.Conn.Table(table)
+}
+
+// Find implements configurer.Reader: a table that was made anew has what it is given.
+func (c *conn) Find(elements ...firewall.Element) ([]firewall.Element, error) {
+	if len(elements) == 0 {
+		return nil, nil
+	}
+	if _, changed := c.space.tables[elements[0].Set.Family]; changed {
+		return nil, nil
+	}
+	return c.Conn.Find(elements...)
+}
+
+// PortMACs implements configurer.Reader.
+func (c *conn) PortMACs(port configurer.Link) ([]net.HardwareAddr, error) {
+	if port.Index < 0 {
+		return nil, nil
+	}
+	return c.Conn.PortMACs(port)
 }
 
 // NamespaceID implements configurer.Reader.

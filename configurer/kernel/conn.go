@@ -1,25 +1,21 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"syscall"
+	"slices"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// conn is one rtnetlink socket. It stays in the namespace in which it was opened,
-// wherever the thread goes after.
+// conn is the sockets of one namespace: one of rtnetlink, and one of nfnetlink as soon
+// as it is needed.
 type conn struct {
-	fd     int
-	buffer []byte
+	socket
+	firewall *socket
 }
-
-// receiveSize holds the largest datagram of a dump (32 KiB, af_netlink.c).
-const receiveSize = 64 << 10
 
 // maxBatch is how many changes go into one sendmsg: their answers must fit into
 // the socket's receive buffer, which counts about 1 KiB for each.
@@ -27,164 +23,78 @@ const maxBatch = 64
 
 // open opens a socket in the namespace of the calling thread.
 func open() (configurer.Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("opening a netlink socket: %w", err)
-	}
 	// Words beside the errno; errors without the request in them; dumps that can
 	// be asked for one link only (NETLINK_* options, linux/netlink.h).
-	for _, option := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, 1); err != nil {
-			return nil, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
-		}
+	route, err := openSocket(unix.NETLINK_ROUTE, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK)
+	if err != nil {
+		return nil, err
 	}
-	return &conn{fd: fd, buffer: make([]byte, receiveSize)}, nil
+	return &conn{socket: route}, nil
 }
 
 // Close implements configurer.Conn.
 func (c *conn) Close() error {
-	if err := unix.Close(c.fd); err != nil {
-		return fmt.Errorf("closing a netlink socket: %w", err)
+	err := c.close()
+	if c.firewall != nil {
+		err = errors.Join(err, c.firewall.close())
 	}
-	return nil
+	return err
 }
 
-// answer is what came back for one request.
-type answer struct {
-	done     bool
-	lost     bool // err is of the receiving
-	err      error
-	messages [][]byte // bodies, without their headers
-}
-
-// ask sends one request that changes nothing, and returns the bodies of the answer.
-func (c *conn) ask(request *nl.NetlinkRequest) ([][]byte, error) {
-	// A dump during which the kernel's tables changed may miss what was there all
-	// the time; asking again is the remedy (NLM_F_DUMP_INTR, linux/netlink.h).
-	const tries = 100
-	for range tries {
-		answers, err := c.exchange([]*nl.NetlinkRequest{request})
-		if err != nil {
-			return nil, err
-		}
-		if !errors.Is(answers[0].err, nl.ErrDumpInterrupted) {
-			return answers[0].messages, answers[0].err
-		}
-	}
-	return nil, fmt.Errorf("reading from the kernel %d times: %w", tries, nl.ErrDumpInterrupted)
-}
-
-// askOne asks for one thing, to which there is one answer.
-func (c *conn) askOne(request *nl.NetlinkRequest) ([]byte, error) {
-	messages, err := c.ask(request)
-	if err == nil && len(messages) == 0 {
-		err = errShort
-	}
-	if err != nil {
-		return nil, err
-	}
-	return messages[0], nil
-}
-
-// exchange sends requests in one datagram and collects the answers. Its error is
-// one of sending: then nothing was done.
-func (c *conn) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
-	var datagram []byte
-	for _, request := range requests {
-		datagram = append(datagram, request.Serialize()...)
-	}
-	if err := c.send(datagram); err != nil {
-		return nil, err
-	}
-	answers := make([]answer, len(requests))
-	for open := len(requests); open > 0; {
-		messages, err := c.receive()
-		if err != nil {
-			for i := range answers {
-				if !answers[i].done {
-					answers[i].lost, answers[i].err = true, err
-				}
-			}
-			return answers, nil
-		}
-		for _, message := range messages {
-			for i, request := range requests {
-				if message.Header.Seq == request.Seq && !answers[i].done && answers[i].take(message, request) {
-					open--
-				}
-			}
-		}
-	}
-	return answers, nil
-}
-
-// take adds a message to the answer and says whether it is the last.
-func (a *answer) take(message syscall.NetlinkMessage, request *nl.NetlinkRequest) (last bool) {
-	switch message.Header.Type {
-	case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-		if err := errorOf(message); err != nil {
-			a.err = err
-		}
-		a.done = true
-	default:
-		a.messages = append(a.messages, message.Data)
-		// A question about one thing has one answer, and no acknowledgement.
-		a.done = request.Flags&(unix.NLM_F_ACK|unix.NLM_F_DUMP) == 0
-	}
-	if message.Header.Flags&unix.NLM_F_DUMP_INTR != 0 {
-		a.err = nl.ErrDumpInterrupted
-	}
-	return a.done
-}
-
-func (c *conn) send(datagram []byte) error {
-	for {
-		err := unix.Sendto(c.fd, datagram, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if !errors.Is(err, unix.EINTR) {
-			if err != nil {
-				return fmt.Errorf("sending to the kernel: %w", err)
-			}
-			return nil
-		}
-	}
-}
-
-// receive takes the next datagram. The kernel answers within sendto, so that an
-// answer is there or lost: there is nothing to wait for.
-func (c *conn) receive() ([]syscall.NetlinkMessage, error) {
-	for {
-		n, _, flags, from, err := unix.Recvmsg(c.fd, c.buffer, nil, unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("receiving from the kernel: %w", err)
-		}
-		if flags&unix.MSG_TRUNC != 0 {
-			return nil, fmt.Errorf("receiving from the kernel: a datagram is larger than %d bytes", len(c.buffer))
-		}
-		// Any process may send to a netlink socket; port 0 is the kernel.
-		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
-			continue
-		}
-		// The messages point into their buffer, so each datagram has its own.
-		messages, err := syscall.ParseNetlinkMessage(append([]byte(nil), c.buffer[:n]...))
-		if err != nil {
-			return nil, fmt.Errorf("reading the kernel's answer: %w", err)
-		}
-		return messages, nil
-	}
-}
-
-// Do implements configurer.Conn.
+// Do implements configurer.Conn. Changes of one kind that stand beside each other go
+// together.
 func (c *conn) Do(steps ...configurer.Step) []error {
 	errs := make([]error, 0, len(steps))
 	for len(steps) > 0 {
-		batch := steps[:min(maxBatch, len(steps))]
-		steps = steps[len(batch):]
-		errs = append(errs, c.do(batch)...)
+		kind := kindOf(steps[0].Change)
+		n := 1
+		for n < len(steps) && kindOf(steps[n].Change) == kind {
+			n++
+		}
+		batch := steps[:n]
+		steps = steps[n:]
+		switch kind {
+		case ofFirewall:
+			err := c.transact(batch)
+			for range batch {
+				errs = append(errs, err)
+			}
+		case ofConntrack:
+			for _, step := range batch {
+				errs = append(errs, c.forget(step.Change.(configurer.ForgetFlows)))
+			}
+		case ofSysctl:
+			for _, step := range batch {
+				errs = append(errs, writeSysctl(step.Change.(configurer.SetSysctl)))
+			}
+		default:
+			for part := range slices.Chunk(batch, maxBatch) {
+				errs = append(errs, c.do(part)...)
+			}
+		}
 	}
 	return errs
+}
+
+// What a change is made by.
+const (
+	ofRoute = iota
+	ofFirewall
+	ofSysctl
+	ofConntrack
+)
+
+func kindOf(change configurer.Change) int {
+	switch change.(type) {
+	case configurer.AddTable, configurer.DeleteTable, configurer.AddSet, configurer.AddChain,
+		configurer.AddRule, configurer.AddElements, configurer.DeleteElements:
+		return ofFirewall
+	case configurer.SetSysctl:
+		return ofSysctl
+	case configurer.ForgetFlows:
+		return ofConntrack
+	}
+	return ofRoute
 }
 
 func (c *conn) do(batch []configurer.Step) []error {
@@ -211,9 +121,13 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	}
 	switch change := change.(type) {
 	case configurer.AddBridge:
-		return c.created(answer, change.Name, change.Index)
+		link, err := c.created(answer, change.Name)
+		*change.Index = link.Index
+		return err
 	case configurer.AddPair:
-		return c.created(answer, change.Name, change.Index)
+		link, err := c.created(answer, change.Name)
+		*change.Index, *change.CanLock = link.Index, link.Port.CanLock
+		return err
 	case configurer.SilenceIPv6:
 		// Without IPv6 on the link (ipv6.disable, or an MTU below 1280) there is
 		// nothing to silence.
@@ -224,56 +138,19 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	return answer.err
 }
 
-// created reads the index from the echo of a new link (Linux 6.2 on), or else
-// asks for them by the name it was made with.
-func (c *conn) created(answer answer, name string, index *int) error {
+// created reads a new link from its echo (Linux 6.2 on), or else asks for it by the name
+// that it was made with.
+func (c *conn) created(answer answer, name string) (link configurer.Link, err error) {
 	if answer.err != nil {
-		return answer.err
+		return link, answer.err
 	}
-	var link configurer.Link
-	var err error
 	if len(answer.messages) > 0 {
 		link, err = parseLink(answer.messages[0])
 	} else {
 		link, err = c.Link(configurer.Which{Name: name})
 	}
 	if err != nil {
-		return fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
+		return link, fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
 	}
-	*index = link.Index
-	return nil
-}
-
-// errorOf reads an acknowledgement, or the end of a dump: an errno and, behind
-// it, the kernel's own words (NLMSGERR_ATTR_MSG, linux/netlink.h).
-func errorOf(message syscall.NetlinkMessage) error {
-	if len(message.Data) < 4 {
-		return nil
-	}
-	code := int32(binary.NativeEndian.Uint32(message.Data))
-	if code == 0 {
-		return nil
-	}
-	failure := &Error{Errno: unix.Errno(-code)}
-	if message.Header.Flags&unix.NLM_F_ACK_TLVS == 0 {
-		return failure
-	}
-	rest := message.Data[4:]
-	if message.Header.Type == unix.NLMSG_ERROR {
-		// The header of the request stands between.
-		if len(rest) < unix.SizeofNlMsghdr {
-			return failure
-		}
-		rest = rest[unix.SizeofNlMsghdr:]
-	}
-	attrs, err := nl.ParseRouteAttr(rest)
-	if err != nil {
-		return failure
-	}
-	for _, attr := range attrs {
-		if attr.Attr.Type == nl.NLMSGERR_ATTR_MSG {
-			failure.Text = unix.ByteSliceToString(attr.Value)
-		}
-	}
-	return failure
+	return link, nil
 }

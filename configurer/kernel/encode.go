@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -12,8 +13,9 @@ import (
 
 // Names of the kernel's that golang.org/x/sys doesn't have.
 const (
-	vethInfoPeer = 1 // VETH_INFO_PEER, linux/veth.h
-	genModeNone  = 1 // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
+	vethInfoPeer = 1  // VETH_INFO_PEER, linux/veth.h
+	genModeNone  = 1  // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
+	portLocked   = 39 // IFLA_BRPORT_LOCKED, linux/if_link.h
 )
 
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
@@ -49,6 +51,10 @@ func encode(change configurer.Change) *nl.NetlinkRequest {
 		return encodeAddress(unix.RTM_NEWADDR, create, change.Link, change.Address)
 	case configurer.DeleteAddress:
 		return encodeAddress(unix.RTM_DELADDR, 0, change.Link, change.Address)
+	case configurer.SetPort:
+		return encodePort(change)
+	case configurer.AddPortMAC:
+		return encodePortMAC(change)
 	case configurer.AddRoute:
 		return encodeRoute(unix.RTM_NEWROUTE, create, change.Route)
 	case configurer.DeleteRoute:
@@ -126,6 +132,54 @@ func encodePair(change configurer.AddPair) *nl.NetlinkRequest {
 	peer.AddRtAttr(unix.IFLA_NUM_TX_QUEUES, one)
 	peer.AddRtAttr(unix.IFLA_NUM_RX_QUEUES, one)
 	request.AddData(info)
+	return request
+}
+
+// encodePort asks the bridge family, which answers sooner than the others.
+func encodePort(change configurer.SetPort) *nl.NetlinkRequest {
+	request := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	header := nl.NewIfInfomsg(unix.AF_BRIDGE)
+	header.Index = int32(change.Link)
+	request.AddData(header)
+	port := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	for _, flag := range []struct {
+		attr int
+		on   bool
+	}{{nl.IFLA_BRPORT_LEARNING, change.Port.Learning}, {portLocked, change.Port.Locked}, {nl.IFLA_BRPORT_ISOLATED, change.Port.Isolated}, {nl.IFLA_BRPORT_MODE, change.Port.Hairpin}} {
+		value := []byte{0}
+		if flag.on {
+			value[0] = 1
+		}
+		port.AddRtAttr(flag.attr, value)
+	}
+	// Frames to 01:80:c2:00:00:0x would come in by the port itself and not by the bridge,
+	// past all that looks at what comes in by it (br_handle_frame, net/bridge/br_input.c).
+	port.AddRtAttr(nl.IFLA_BRPORT_GROUP_FWD_MASK, binary.NativeEndian.AppendUint16(nil, configurer.PortGroups))
+	request.AddData(port)
+	return request
+}
+
+// portMAC is struct ndmsg, linux/neighbour.h: an entry of the bridge that doesn't age;
+// where one is asked for, of any kind.
+type portMAC struct {
+	link  int32
+	state uint16
+	flags byte
+}
+
+func (portMAC) Len() int { return 12 }
+
+func (m portMAC) Serialize() []byte {
+	header := []byte{unix.AF_BRIDGE, 0, 0, 0}
+	header = binary.NativeEndian.AppendUint32(header, uint32(m.link))
+	header = binary.NativeEndian.AppendUint16(header, m.state)
+	return append(header, m.flags, 0)
+}
+
+func encodePortMAC(change configurer.AddPortMAC) *nl.NetlinkRequest {
+	request := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, create|unix.NLM_F_ACK)
+	request.AddData(portMAC{int32(change.Link), unix.NUD_NOARP, unix.NTF_MASTER})
+	request.AddData(nl.NewRtAttr(unix.NDA_LLADDR, change.MAC))
 	return request
 }
 

@@ -71,13 +71,83 @@ func parseLink(message []byte) (configurer.Link, error) {
 				link.Sent = binary.NativeEndian.Uint64(attr.Value[24:])
 			}
 		case unix.IFLA_LINKINFO:
-			for _, kind := range texts(attr.Value, nl.IFLA_INFO_KIND) {
-				link.Kind = kind
-			}
+			parseInfo(&link, attr.Value)
+		case unix.IFLA_AF_SPEC:
+			link.Settings = parseSettings(attr.Value)
 		}
 	}
 	return link, nil
 }
+
+// parseInfo reads of what kind a link is, and as what port.
+func parseInfo(link *configurer.Link, info []byte) {
+	link.Kind = unix.ByteSliceToString(find(info, nl.IFLA_INFO_KIND))
+	if unix.ByteSliceToString(find(info, nl.IFLA_INFO_SLAVE_KIND)) != "bridge" {
+		return
+	}
+	port := find(info, nl.IFLA_INFO_SLAVE_DATA)
+	on := func(attr uint16) bool {
+		value := find(port, attr)
+		return len(value) > 0 && value[0] != 0
+	}
+	link.Port = configurer.Port{
+		Learning: on(nl.IFLA_BRPORT_LEARNING), Locked: on(portLocked), Isolated: on(nl.IFLA_BRPORT_ISOLATED), Hairpin: on(nl.IFLA_BRPORT_MODE),
+		CanLock: find(port, portLocked) != nil,
+	}
+}
+
+// find returns the first attribute of a type in a nest, or nil. It makes no list of them:
+// links are read all the time.
+func find(nest []byte, kind uint16) []byte {
+	for len(nest) >= unix.SizeofRtAttr {
+		length := int(binary.NativeEndian.Uint16(nest))
+		if length < unix.SizeofRtAttr || length > len(nest) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(nest[2:])&attrType == kind {
+			return nest[unix.SizeofRtAttr:length]
+		}
+		nest = nest[min(len(nest), (length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+	}
+	return nil
+}
+
+// Where a sysctl is among those of a link: IPV4_DEVCONF_*, linux/ip.h, counts from 1, and
+// DEVCONF_*, linux/ipv6.h, from 0.
+const (
+	confForwarding      = 1 - 1  // IPV4_DEVCONF_FORWARDING
+	confRouteLocalnet   = 26 - 1 // IPV4_DEVCONF_ROUTE_LOCALNET
+	confForwarding6     = 0      // DEVCONF_FORWARDING
+	confAcceptRA        = 3      // DEVCONF_ACCEPT_RA
+	confForceForwarding = 59     // DEVCONF_FORCE_FORWARDING
+)
+
+// parseSettings reads the sysctls that come with a link: lists of 32-bit numbers
+// (inet_fill_link_af, net/ipv4/devinet.c; inet6_fill_ifla6_attrs, net/ipv6/addrconf.c).
+func parseSettings(families []byte) configurer.Settings {
+	values := find(find(families, unix.AF_INET), inetConf)
+	values6 := find(find(families, unix.AF_INET6), inet6Conf)
+	return configurer.Settings{
+		Forwarding:      value(values, confForwarding) != 0,
+		RouteLocalnet:   value(values, confRouteLocalnet) != 0,
+		HasIPv6:         len(values6) > 0,
+		HasForce:        len(values6) > 4*confForceForwarding,
+		Forwarding6:     value(values6, confForwarding6) != 0,
+		ForceForwarding: value(values6, confForceForwarding) != 0,
+		AcceptRA:        int(value(values6, confAcceptRA)),
+	}
+}
+
+// value is one of a list; 0 beyond its end.
+func value(list []byte, index int) int32 {
+	return int32(number(list[min(len(list), 4*index):]))
+}
+
+// The attributes that hold those lists (linux/if_link.h).
+const (
+	inetConf  = 1 // IFLA_INET_CONF
+	inet6Conf = 2 // IFLA_INET6_CONF
+)
 
 // texts returns the attributes of one type in a nest, as text.
 func texts(nest []byte, kind uint16) []string {

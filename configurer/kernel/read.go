@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -131,24 +133,31 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 
 // Routes implements configurer.Reader.
 func (c *conn) Routes() ([]configurer.Route, error) {
-	var routes []configurer.Route
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-		request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
-		messages, err := c.ask(request)
-		if errors.Is(err, configurer.ErrNotFound) || errors.Is(err, unix.EOPNOTSUPP) {
-			continue // no table yet, as no route was ever made here; or no such family
-		}
+	routes, err := c.routes(unix.AF_INET)
+	if err != nil {
+		return nil, err
+	}
+	routes6, err := c.routes(unix.AF_INET6)
+	return append(routes, routes6...), err
+}
+
+func (c *conn) routes(family uint8) ([]configurer.Route, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
+	messages, err := c.ask(request)
+	if errors.Is(err, configurer.ErrNotFound) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // no table yet, as no route was ever made here; or no such family
+	}
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]configurer.Route, 0, len(messages))
+	for _, message := range messages {
+		route, err := parseRoute(message)
 		if err != nil {
 			return nil, err
 		}
-		for _, message := range messages {
-			route, err := parseRoute(message)
-			if err != nil {
-				return nil, err
-			}
-			routes = append(routes, route)
-		}
+		routes = append(routes, route)
 	}
 	return routes, nil
 }
@@ -156,22 +165,43 @@ func (c *conn) Routes() ([]configurer.Route, error) {
 // nobody are addresses of blocks that nobody has any of, so that their routes are the
 // default routes: 240.0.0.0/4 (RFC 1112 section 4), and what IPv6 keeps for examples
 // (3fff::/20, RFC 9637). Asking sends no packet.
-var nobody = []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, 1}), netip.AddrFrom16([16]byte{0x3f, 0xff, 15: 1})}
+var nobody = map[uint8]netip.Addr{
+	unix.AF_INET:  netip.AddrFrom4([4]byte{240, 0, 0, 1}),
+	unix.AF_INET6: netip.AddrFrom16([16]byte{0x3f, 0xff, 15: 1}),
+}
 
-// DefaultDevice implements configurer.Reader.
-func (c *conn) DefaultDevice() (int, error) {
-	for _, addr := range nobody {
-		route, err := c.RouteTo(addr)
-		if err != nil && !errors.Is(err, configurer.ErrNotFound) {
-			return 0, err
-		}
-		// Half of all addresses is a default route too, as VPNs write it; so is all of
-		// what IPv6 has given out, an eighth.
-		if err == nil && (route.Destination.Bits() <= 1 || addr.Is6() && route.Destination.Bits() <= 3) {
-			return route.Link, nil
+// Uplinks implements configurer.Reader: the links that packets to nobody would leave by,
+// which rules may choose from any table, and those of the main table's default routes.
+func (c *conn) Uplinks() ([]configurer.Uplink, error) {
+	var uplinks []configurer.Uplink
+	add := func(route configurer.Route) {
+		uplink := configurer.Uplink{Link: route.Link, IPv6: route.Destination.Addr().Is6()}
+		if isDefault(route.Destination) && route.Link != 0 && !slices.Contains(uplinks, uplink) {
+			uplinks = append(uplinks, uplink)
 		}
 	}
-	return 0, configurer.ErrNotFound
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		route, err := c.RouteTo(nobody[family])
+		if err == nil {
+			add(route)
+		} else if !errors.Is(err, configurer.ErrNotFound) {
+			return nil, err
+		}
+		routes, err := c.routes(family)
+		if err != nil {
+			return nil, err
+		}
+		for _, route := range routes {
+			add(route)
+		}
+	}
+	return uplinks, nil
+}
+
+// isDefault counts half of all addresses as well, as VPNs write it; and all of what IPv6
+// has given out (2000::/3).
+func isDefault(destination netip.Prefix) bool {
+	return destination.Bits() <= 1 || destination.Addr().Is6() && destination.Bits() <= 3
 }
 
 // RouteTo implements configurer.Reader.
@@ -231,4 +261,28 @@ func (c *conn) NamespaceLives(id int) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// PortMACs implements configurer.Reader.
+func (c *conn) PortMACs(port configurer.Link) ([]net.HardwareAddr, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
+	request.AddData(portMAC{link: int32(port.Index)})
+	messages, err := c.ask(request)
+	if err != nil {
+		return nil, err
+	}
+	var macs []net.HardwareAddr
+	for _, message := range messages {
+		if len(message) < (portMAC{}).Len() {
+			return nil, errShort
+		}
+		attrs, err := nested(message[(portMAC{}).Len():])
+		if err != nil {
+			return nil, err
+		}
+		if state := binary.NativeEndian.Uint16(message[8:]); state&unix.NUD_NOARP != 0 && number(message[4:]) == uint32(port.Index) {
+			macs = append(macs, attrs[unix.NDA_LLADDR])
+		}
+	}
+	return macs, nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"iter"
@@ -35,6 +36,7 @@ const (
 	addressMark   = "netsetgo:a:"
 	namespaceMark = "netsetgo:n:"
 	idMark        = "netsetgo:c:"
+	portMark      = "netsetgo:p:"
 )
 
 // AddressName is the name that leases an address of a bridge.
@@ -64,11 +66,49 @@ func IDName(containerInterface, id string) string {
 	return name + tail
 }
 
+// PortName is the name that says which port of the host leads to the container.
+func PortName(p netsetgo.Publish) string {
+	p = p.WithDefaults()
+	ports := strconv.Itoa(p.HostPort)
+	if p.Count > 1 {
+		ports += "-" + strconv.Itoa(p.HostPort+p.Count-1)
+	}
+	address := "*"
+	if p.HostIP.IsValid() {
+		address = p.HostIP.String()
+	}
+	return fmt.Sprintf("%s%s:%s:%d:%s", portMark, p.Protocol, ports, p.ContainerPort, address)
+}
+
+func readPort(text string) (p netsetgo.Publish, ok bool) {
+	fields := strings.SplitN(text, ":", 4)
+	if len(fields) != 4 || !slices.Contains(netsetgo.Protocols, fields[0]) {
+		return p, false
+	}
+	first, last, isRange := strings.Cut(fields[1], "-")
+	if !isRange {
+		last = first
+	}
+	from, errFrom := strconv.ParseUint(first, 10, 16)
+	to, errTo := strconv.ParseUint(last, 10, 16)
+	container, errContainer := strconv.ParseUint(fields[2], 10, 16)
+	address, errAddress := netip.ParseAddr(fields[3])
+	if fields[3] == "*" {
+		errAddress = nil
+	}
+	p = netsetgo.Publish{
+		HostIP: address, HostPort: int(from), ContainerPort: int(container), Count: int(to) - int(from) + 1, Protocol: fields[0],
+	}
+	return p, errors.Join(errFrom, errTo, errContainer, errAddress) == nil && from <= to
+}
+
 // Owner is what the names of a link say of it. The zero value says nothing.
 type Owner struct {
 	// Bridge and Addresses are of the leases, IPv4 first.
 	Bridge    string
 	Addresses []netip.Addr
+	// Ports are those of the host that lead to the container.
+	Ports []netsetgo.Publish
 	// ContainerInterface and Inode are of the namespace's name: with it the
 	// attachment is complete.
 	ContainerInterface string
@@ -102,6 +142,11 @@ func ReadOwner(altnames []string) Owner {
 				owner.Bridge, owner.Addresses = bridge, append(owner.Addresses, addr)
 			}
 		}
+		if rest, ok := strings.CutPrefix(name, portMark); ok {
+			if port, ok := readPort(rest); ok {
+				owner.Ports = append(owner.Ports, port)
+			}
+		}
 		if rest, ok := strings.CutPrefix(name, namespaceMark); ok {
 			containerInterface, text, _ := strings.Cut(rest, ":")
 			if inode, err := strconv.ParseUint(text, 10, 64); err == nil {
@@ -127,6 +172,18 @@ type Note struct {
 	Next netip.Addr
 	// Number is that of the next host link.
 	Number int
+	// Policy is what the bridge's rules are like; "" where that isn't decided yet.
+	Policy string
+	// Was is what sysctls of other links were before netsetgo changed them. It isn't a
+	// hint: it is written with the lock held alone, and copied by all who write a note.
+	Was []Was
+}
+
+// Was is a sysctl as it was.
+type Was struct {
+	Link   int    // its index: names change
+	Sysctl string // its last part, with the family's number where both have it
+	Value  string
 }
 
 // ReadNote reads a bridge's note. An alias that somebody else wrote is not ok,
@@ -148,6 +205,10 @@ func ReadNote(alias string) (note Note, ok bool) {
 			if number, err := strconv.Atoi(value); err == nil && number >= 0 && number <= MaxNumber {
 				note.Number = number
 			}
+		case "policy":
+			note.Policy = value
+		case "was":
+			note.Was = readWas(value)
 		}
 	}
 	return note, true
@@ -159,8 +220,34 @@ func (n Note) String() string {
 	if n.Next.IsValid() {
 		text += " next=" + n.Next.String()
 	}
-	return text + " number=" + strconv.Itoa(n.Number)
+	text += " number=" + strconv.Itoa(n.Number)
+	if n.Policy != "" {
+		text += " policy=" + n.Policy
+	}
+	for i, was := range n.Was {
+		separator := ","
+		if i == 0 {
+			separator = " was="
+		}
+		text += fmt.Sprintf("%s%d/%s:%s", separator, was.Link, was.Sysctl, was.Value)
+	}
+	return text
 }
+
+func readWas(text string) []Was {
+	var all []Was
+	for part := range strings.SplitSeq(text, ",") {
+		number, rest, _ := strings.Cut(part, "/")
+		sysctl, value, ok := strings.Cut(rest, ":")
+		if link, err := strconv.Atoi(number); err == nil && ok {
+			all = append(all, Was{link, sysctl, value})
+		}
+	}
+	return all
+}
+
+// MaxNote is how long a note may be: IFALIASZ less its NUL, linux/if.h.
+const MaxNote = 255
 
 // MaxNumber is the highest number of a host link: four digits, so that a prefix
 // may have 11 of a name's 15 bytes.

@@ -1,0 +1,56 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Names of the kernel's that golang.org/x/sys doesn't have; linux/netfilter/nfnetlink_conntrack.h
+// where nothing else is said.
+const (
+	conntrackDelete   = 2      // IPCTNL_MSG_CT_DELETE
+	attrTupleOrig     = 1      // CTA_TUPLE_ORIG
+	attrFilter        = 25     // CTA_FILTER
+	attrFilterOrig    = 1      // CTA_FILTER_ORIG_FLAGS
+	attrTupleProto    = 2      // CTA_TUPLE_PROTO
+	attrProtoNumber   = 1      // CTA_PROTO_NUM
+	attrProtoToPort   = 3      // CTA_PROTO_DST_PORT
+	filterProto       = 1 << 3 // CTA_FILTER_F_CTA_PROTO_NUM, net/netfilter/nf_internals.h
+	filterProtoToPort = 1 << 5 // CTA_FILTER_F_CTA_PROTO_DST_PORT
+)
+
+// forget deletes all entries that a filter lets through in one message. A kernel without
+// conntrack has none.
+func (c *conn) forget(change configurer.ForgetFlows) error {
+	filter, err := c.filter()
+	if err != nil {
+		return err
+	}
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|conntrackDelete, unix.NLM_F_ACK)
+	family := uint8(unix.AF_INET)
+	if change.IPv6 {
+		family = unix.AF_INET6
+	}
+	request.AddData(&nl.Nfgenmsg{NfgenFamily: family})
+	// By the port alone: of IPv6 addresses, the kernel takes all but the one that is asked
+	// for (ctnetlink_filter_match_tuple, net/netfilter/nf_conntrack_netlink.c, as of 6.18).
+	tuple := nest(attrTupleOrig)
+	proto := tuple.AddRtAttr(attrTupleProto|unix.NLA_F_NESTED, nil)
+	proto.AddRtAttr(attrProtoNumber, []byte{unix.IPPROTO_UDP})
+	proto.AddRtAttr(attrProtoToPort, binary.BigEndian.AppendUint16(nil, uint16(change.Port)))
+	request.AddData(tuple)
+	which := nest(attrFilter)
+	which.AddRtAttr(attrFilterOrig, binary.NativeEndian.AppendUint32(nil, filterProto|filterProtoToPort))
+	request.AddData(which)
+	_, err = filter.ask(request)
+	for _, none := range []error{unix.ENOENT, unix.EOPNOTSUPP, unix.EINVAL} {
+		if errors.Is(err, none) {
+			return nil
+		}
+	}
+	return err
+}

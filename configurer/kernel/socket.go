@@ -1,0 +1,203 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// socket is one netlink socket. It stays in the namespace in which it was opened,
+// wherever the thread goes after.
+type socket struct {
+	fd     int
+	buffer []byte
+}
+
+// receiveSize holds the largest datagram of a dump (32 KiB, af_netlink.c).
+const receiveSize = 64 << 10
+
+// openSocket opens a socket in the namespace of the calling thread.
+func openSocket(protocol int, options ...int) (socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return socket{}, fmt.Errorf("opening a netlink socket: %w", err)
+	}
+	for _, option := range options {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, 1); err != nil {
+			return socket{}, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
+		}
+	}
+	return socket{fd, make([]byte, receiveSize)}, nil
+}
+
+func (s *socket) close() error {
+	if err := unix.Close(s.fd); err != nil {
+		return fmt.Errorf("closing a netlink socket: %w", err)
+	}
+	return nil
+}
+
+// answer is what came back for one request.
+type answer struct {
+	done     bool
+	lost     bool // err is of the receiving
+	err      error
+	messages [][]byte // bodies, without their headers
+}
+
+// ask sends one request that changes nothing, and returns the bodies of the answer.
+func (s *socket) ask(request *nl.NetlinkRequest) ([][]byte, error) {
+	// A dump during which the kernel's tables changed may miss what was there all
+	// the time; asking again is the remedy (NLM_F_DUMP_INTR, linux/netlink.h).
+	const tries = 100
+	for range tries {
+		answers, err := s.exchange([]*nl.NetlinkRequest{request})
+		if err != nil {
+			return nil, err
+		}
+		if !errors.Is(answers[0].err, nl.ErrDumpInterrupted) {
+			return answers[0].messages, answers[0].err
+		}
+	}
+	return nil, fmt.Errorf("reading from the kernel %d times: %w", tries, nl.ErrDumpInterrupted)
+}
+
+// askOne asks for one thing, to which there is one answer.
+func (s *socket) askOne(request *nl.NetlinkRequest) ([]byte, error) {
+	messages, err := s.ask(request)
+	if err == nil && len(messages) == 0 {
+		err = errShort
+	}
+	if err != nil {
+		return nil, err
+	}
+	return messages[0], nil
+}
+
+// exchange sends requests in one datagram and collects the answers. Its error is
+// one of sending: then nothing was done.
+func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
+	var datagram []byte
+	for _, request := range requests {
+		datagram = append(datagram, request.Serialize()...)
+	}
+	if err := s.send(datagram); err != nil {
+		return nil, err
+	}
+	answers := make([]answer, len(requests))
+	for open := len(requests); open > 0; {
+		messages, err := s.receive()
+		if err != nil {
+			for i := range answers {
+				if !answers[i].done {
+					answers[i].lost, answers[i].err = true, err
+				}
+			}
+			return answers, nil
+		}
+		for _, message := range messages {
+			for i, request := range requests {
+				if message.Header.Seq == request.Seq && !answers[i].done && answers[i].take(message, request) {
+					open--
+				}
+			}
+		}
+	}
+	return answers, nil
+}
+
+// take adds a message to the answer and says whether it is the last.
+func (a *answer) take(message syscall.NetlinkMessage, request *nl.NetlinkRequest) (last bool) {
+	switch message.Header.Type {
+	case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+		if err := errorOf(message); err != nil {
+			a.err = err
+		}
+		a.done = true
+	default:
+		a.messages = append(a.messages, message.Data)
+		// A question about one thing has one answer, and no acknowledgement.
+		a.done = request.Flags&(unix.NLM_F_ACK|unix.NLM_F_DUMP) == 0
+	}
+	if message.Header.Flags&unix.NLM_F_DUMP_INTR != 0 {
+		a.err = nl.ErrDumpInterrupted
+	}
+	return a.done
+}
+
+func (s *socket) send(datagram []byte) error {
+	for {
+		err := unix.Sendto(s.fd, datagram, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if !errors.Is(err, unix.EINTR) {
+			if err != nil {
+				return fmt.Errorf("sending to the kernel: %w", err)
+			}
+			return nil
+		}
+	}
+}
+
+// receive takes the next datagram. The kernel answers within sendto, so that an
+// answer is there or lost: there is nothing to wait for.
+func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
+	for {
+		n, _, flags, from, err := unix.Recvmsg(s.fd, s.buffer, nil, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("receiving from the kernel: %w", err)
+		}
+		if flags&unix.MSG_TRUNC != 0 {
+			return nil, fmt.Errorf("receiving from the kernel: a datagram is larger than %d bytes", len(s.buffer))
+		}
+		// Any process may send to a netlink socket; port 0 is the kernel.
+		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
+			continue
+		}
+		// The messages point into their buffer, so each datagram has its own.
+		messages, err := syscall.ParseNetlinkMessage(append([]byte(nil), s.buffer[:n]...))
+		if err != nil {
+			return nil, fmt.Errorf("reading the kernel's answer: %w", err)
+		}
+		return messages, nil
+	}
+}
+
+// errorOf reads an acknowledgement, or the end of a dump: an errno and, behind
+// it, the kernel's own words (NLMSGERR_ATTR_MSG, linux/netlink.h).
+func errorOf(message syscall.NetlinkMessage) error {
+	if len(message.Data) < 4 {
+		return nil
+	}
+	code := int32(binary.NativeEndian.Uint32(message.Data))
+	if code == 0 {
+		return nil
+	}
+	failure := &Error{Errno: unix.Errno(-code)}
+	if message.Header.Flags&unix.NLM_F_ACK_TLVS == 0 {
+		return failure
+	}
+	rest := message.Data[4:]
+	if message.Header.Type == unix.NLMSG_ERROR {
+		// The header of the request stands between.
+		if len(rest) < unix.SizeofNlMsghdr {
+			return failure
+		}
+		rest = rest[unix.SizeofNlMsghdr:]
+	}
+	attrs, err := nl.ParseRouteAttr(rest)
+	if err != nil {
+		return failure
+	}
+	for _, attr := range attrs {
+		if attr.Attr.Type == nl.NLMSGERR_ATTR_MSG {
+			failure.Text = unix.ByteSliceToString(attr.Value)
+		}
+	}
+	return failure
+}

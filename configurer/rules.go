@@ -1,0 +1,558 @@
+package configurer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// protect sees to it that a bridge of ours has its policy, that all rules are there, and
+// that the host forwards for it: nearly always all is as it should be.
+func (r *run) protect(bridge Link) (Link, error) {
+	ours := bridge.Group == lease.Group
+	note, _ := lease.ReadNote(bridge.Alias)
+	if !ours {
+		if done, err := r.leaveAlone(bridge); done || err != nil {
+			return bridge, err
+		}
+	} else if note.Policy != "" {
+		if err := r.comparePolicy(bridge, note); err != nil {
+			return bridge, err
+		}
+		done, err := r.protected(bridge, note)
+		if done || err != nil {
+			return bridge, err
+		}
+	}
+	// What is shared is changed with the lock held alone.
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return bridge, fmt.Errorf("putting up the rules of bridge %s: %w", bridge.Name, err)
+	}
+	protect := r.protectAlone
+	if !ours {
+		protect = func(int) error { return r.makeRules() }
+	}
+	err := protect(bridge.Index)
+	if err == nil {
+		err = r.relock(false, r.config.Deadline)
+	}
+	if err != nil {
+		return bridge, err
+	}
+	bridge, err = r.host.Link(Which{Index: bridge.Index})
+	if errors.Is(err, ErrNotFound) {
+		err = errAgain // it went while nobody held the lock
+	}
+	return bridge, err
+}
+
+// leaveAlone is for a bridge of somebody else's, who says what it is like: it refuses
+// what would change that, and says whether the rules are there for the container alone.
+func (r *run) leaveAlone(bridge Link) (bool, error) {
+	for flag, asked := range map[string]bool{
+		"nat": r.asked.NAT == netsetgo.Yes, "allowInbound": r.asked.AllowInbound != netsetgo.Default,
+		"isolated": r.asked.Isolated == netsetgo.Yes, "publish": len(r.asked.Publish) > 0,
+	} {
+		if asked {
+			return false, fmt.Errorf("connecting to bridge %s: it isn't netsetgo's, who made it says what it is like; leave -%s out, or choose another -bridgeName", bridge.Name, flag)
+		}
+	}
+	if r.config.SpoofCheck == netsetgo.No {
+		return true, nil
+	}
+	return r.rulesThere()
+}
+
+// policy is what is asked for.
+func (r *run) policy() firewall.Policy {
+	return firewall.Policy{
+		NAT:      r.config.NAT == netsetgo.Yes,
+		Inbound:  r.config.AllowInbound == netsetgo.Yes,
+		Isolated: r.config.Isolated == netsetgo.Yes,
+	}
+}
+
+// comparePolicy refuses to connect to a bridge that is otherwise than asked for: its
+// containers rely on what it is.
+func (r *run) comparePolicy(bridge Link, note lease.Note) error {
+	has := firewall.ParsePolicy(note.Policy)
+	for _, each := range []struct {
+		flag  string
+		asked netsetgo.Choice
+		has   bool
+	}{{"nat", r.asked.NAT, has.NAT}, {"allowInbound", r.asked.AllowInbound, has.Inbound}, {"isolated", r.asked.Isolated, has.Isolated}} {
+		if each.asked != netsetgo.Default && each.has != (each.asked == netsetgo.Yes) {
+			return fmt.Errorf("connecting to bridge %s: it was made with -%s=%t, which its containers rely on; leave the flag out, or choose another -bridgeName",
+				bridge.Name, each.flag, each.has)
+		}
+	}
+	return nil
+}
+
+// protected says whether nothing is missing.
+func (r *run) protected(bridge Link, note lease.Note) (bool, error) {
+	if there, err := r.rulesThere(); !there || err != nil {
+		return false, err
+	}
+	wanted := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+	found, err := r.host.Find(wanted...)
+	if err != nil || len(found) < len(wanted) {
+		return false, err
+	}
+	if len(r.bridgeSysctls(bridge)) > 0 {
+		return false, nil
+	}
+	closed, err := r.closedUplinks()
+	return err == nil && len(closed) == 0, err
+}
+
+// rulesThere says whether all rules are there, by their number: to read them all takes
+// too long for each run, and is what check does.
+func (r *run) rulesThere() (bool, error) {
+	for _, table := range firewall.Tables() {
+		there, err := r.host.Table(table)
+		if err != nil {
+			return false, fmt.Errorf("looking for the rules of %s: %w", table.Family, err)
+		}
+		if there.Version != firewall.Version || !maps.Equal(there.Uses, table.Uses()) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// protectAlone decides the bridge's policy, puts the rules up, and lets the host forward.
+func (r *run) protectAlone(index int) error {
+	bridge, err := r.host.Link(Which{Index: index})
+	if err != nil {
+		return againIfGone(err)
+	}
+	note, _ := lease.ReadNote(bridge.Alias)
+	if note.Policy == "" {
+		note.Policy = r.policy().String()
+		if err := r.do(r.host, step{change: SetAlias{bridge.Index, note.String()}, why: "what the bridge is like"}); err != nil {
+			return err
+		}
+	} else if err := r.comparePolicy(bridge, note); err != nil {
+		return err
+	}
+	if err := r.mendRules(bridge, note); err != nil {
+		return fmt.Errorf("putting up the rules: %w", err)
+	}
+	var steps []step
+	for _, sysctl := range r.bridgeSysctls(bridge) {
+		steps = append(steps, step{change: sysctl, why: "the host forwards what comes from the bridge"})
+	}
+	if len(steps) > 0 {
+		if err := r.do(r.host, steps...); err != nil {
+			return err
+		}
+	}
+	if err := r.warnOfBlocks(bridge.Name); err != nil {
+		return err
+	}
+	return r.openUplinks(bridge, note)
+}
+
+// warnOfBlocks tells of what others keep from being forwarded.
+func (r *run) warnOfBlocks(bridge string) error {
+	if r.warn == nil {
+		return nil
+	}
+	blocks, err := r.blocks(bridge)
+	for _, block := range blocks {
+		r.warn(fmt.Sprintf("%s keeps bridge %s from the world; to open it: %s", block, bridge, block.mend(bridge)))
+	}
+	return err
+}
+
+func againIfGone(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return errAgain
+	}
+	return err
+}
+
+// mendRules makes the rules anew where any is missing, and else adds what is missing of
+// the bridge's elements.
+func (r *run) mendRules(bridge Link, note lease.Note) error {
+	there, err := r.rulesThere()
+	if err != nil {
+		return err
+	}
+	if !there {
+		return r.makeRules()
+	}
+	wanted := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+	found, err := r.host.Find(wanted...)
+	if err != nil || len(found) == len(wanted) {
+		return err
+	}
+	return r.do(r.host, addElements(wanted, "the rules hold for bridge "+bridge.Name)...)
+}
+
+// makeRules makes both tables anew, with all that the links of this host say should be in
+// them: the work of others too, should somebody have flushed the rules.
+func (r *run) makeRules() error {
+	var steps []step
+	for _, table := range firewall.Tables() {
+		at, err := r.host.Table(table)
+		if err != nil {
+			return err
+		}
+		if at.There {
+			steps = append(steps, step{change: DeleteTable{table.Family}, why: "it isn't whole"})
+		}
+		steps = append(steps, step{change: AddTable{table.Family, firewall.Version}, why: "netsetgo's own rules"})
+		for _, set := range table.Sets {
+			steps = append(steps, step{change: AddSet{set}, why: "of what the rules hold for"})
+		}
+		for _, chain := range table.Chains {
+			steps = append(steps, step{change: AddChain{chain}, why: "where the kernel enters the rules"})
+		}
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				steps = append(steps, step{change: AddRule{chain, rule}, why: rule.Why})
+			}
+		}
+	}
+	elements, err := r.allElements()
+	if err != nil {
+		return err
+	}
+	return r.do(r.host, append(steps, addElements(elements, "what the links of this host ask for")...)...)
+}
+
+// addElements puts elements into their sets, one step for each set.
+func addElements(elements []firewall.Element, why string) []step {
+	var steps []step
+	for _, element := range elements {
+		if n := len(steps) - 1; n >= 0 {
+			if last := steps[n].change.(AddElements); last.Set.Name == element.Set.Name && len(last.Elements) < maxElements {
+				last.Elements = append(last.Elements, element)
+				steps[n].change = last
+				continue
+			}
+		}
+		steps = append(steps, step{change: AddElements{element.Set, []firewall.Element{element}}, why: why})
+	}
+	return steps
+}
+
+// maxElements keeps one change readable, and its message small.
+const maxElements = 256
+
+// allElements are those that the bridges and host links of this host ask for, sorted by
+// their sets.
+func (r *run) allElements() ([]firewall.Element, error) {
+	bridges, err := r.ourBridges()
+	if err != nil {
+		return nil, err
+	}
+	var elements []firewall.Element
+	for _, bridge := range bridges {
+		note, _ := lease.ReadNote(bridge.Alias)
+		if note.Policy == "" {
+			continue // its run is still at work
+		}
+		elements = append(elements, firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
+		for _, was := range note.Was {
+			link, err := r.host.Link(Which{Index: was.Link})
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			elements = append(elements, firewall.Uplink(link.Name, was.Sysctl != sysctlForwarding))
+		}
+	}
+	hostLinks, err := r.host.Links(kindVeth)
+	if err != nil {
+		return nil, err
+	}
+	for _, hostLink := range hostLinks {
+		if hostLink.Group != lease.Group {
+			continue
+		}
+		some, err := r.hostLinkElements(hostLink)
+		if err != nil {
+			return nil, err
+		}
+		elements = append(elements, some...)
+	}
+	slices.SortStableFunc(elements, func(a, b firewall.Element) int { return cmp.Compare(a.Set.Name, b.Set.Name) })
+	return elements, nil
+}
+
+// hostLinkElements are those of a container, as its host link tells them.
+func (r *run) hostLinkElements(hostLink Link) ([]firewall.Element, error) {
+	owner := lease.ReadOwner(hostLink.Altnames)
+	if len(owner.Addresses) == 0 {
+		return nil, nil
+	}
+	var elements []firewall.Element
+	var macs []net.HardwareAddr
+	if hostLink.Port.Learning {
+		elements = append(elements, firewall.Unchecked(hostLink.Index))
+	} else {
+		var err error
+		if macs, err = r.host.PortMACs(hostLink); err != nil {
+			return nil, err
+		}
+	}
+	for _, mac := range macs {
+		elements = append(elements, firewall.Sender(mac, owner.Addresses)...)
+		if !hostLink.Port.CanLock {
+			elements = append(elements, firewall.Locked(hostLink.Index, mac)...)
+		}
+	}
+	for _, port := range owner.Ports {
+		elements = append(elements, firewall.Ports(port, owner.Addresses)...)
+	}
+	return elements, nil
+}
+
+// ourBridges are the bridges that netsetgo made.
+func (r *run) ourBridges() ([]Link, error) {
+	bridges, err := r.host.Links(kindBridge)
+	return slices.DeleteFunc(bridges, func(bridge Link) bool { return bridge.Group != lease.Group }), err
+}
+
+// The sysctls that a note remembers.
+const (
+	sysctlForwarding = "forwarding"
+	sysctlForce      = "force_forwarding"
+)
+
+func sysctl4(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
+func sysctl6(link, name string) string { return "net/ipv6/conf/" + link + "/" + name }
+
+// bridgeSysctls are those that a bridge of ours lacks to forward. They go with it.
+func (r *run) bridgeSysctls(bridge Link) []Change {
+	var changes []Change
+	for _, family := range r.config.Families() {
+		switch {
+		case family.Gateway.Addr().Is4() && !bridge.Settings.Forwarding:
+			changes = append(changes, SetSysctl{sysctl4(bridge.Name, sysctlForwarding), "1"})
+		case family.Gateway.Addr().Is6() && bridge.Settings.HasForce && !bridge.Settings.ForceForwarding:
+			changes = append(changes, SetSysctl{sysctl6(bridge.Name, sysctlForce), "1"})
+		}
+	}
+	return changes
+}
+
+// closedUplink is a link of a default route by which the host doesn't forward.
+type closedUplink struct {
+	link Link
+	ipv6 bool
+}
+
+func (u closedUplink) was() lease.Was {
+	if u.ipv6 {
+		return lease.Was{Link: u.link.Index, Sysctl: sysctlForce, Value: "0"}
+	}
+	return lease.Was{Link: u.link.Index, Sysctl: sysctlForwarding, Value: "0"}
+}
+
+func (u closedUplink) open() Change {
+	if u.ipv6 {
+		return SetSysctl{sysctl6(u.link.Name, sysctlForce), "1"}
+	}
+	return SetSysctl{sysctl4(u.link.Name, sysctlForwarding), "1"}
+}
+
+// closedUplinks looks at the links of all default routes.
+func (r *run) closedUplinks() ([]closedUplink, error) {
+	uplinks, err := r.findUplinks()
+	if err != nil {
+		return nil, err
+	}
+	var closed []closedUplink
+	for _, uplink := range uplinks {
+		if !slices.ContainsFunc(r.config.Families(), func(family netsetgo.Family) bool { return family.Gateway.Addr().Is6() == uplink.IPv6 }) {
+			continue
+		}
+		link, err := r.host.Link(Which{Index: uplink.Link})
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking at the link of a default route: %w", err)
+		}
+		forwards := link.Settings.Forwarding
+		if uplink.IPv6 {
+			forwards = link.Settings.ForceForwarding || !link.Settings.HasForce
+		}
+		if !forwards && link.Group != lease.Group {
+			closed = append(closed, closedUplink{link, uplink.IPv6})
+		}
+	}
+	return closed, nil
+}
+
+// openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
+// remembers how it was.
+func (r *run) openUplinks(bridge Link, note lease.Note) error {
+	closed, err := r.closedUplinks()
+	if err != nil || len(closed) == 0 {
+		return err
+	}
+	known, err := r.allWas()
+	if err != nil {
+		return err
+	}
+	var steps []step
+	for _, uplink := range closed {
+		if was := uplink.was(); !slices.Contains(known, was) {
+			note.Was = append(note.Was, was)
+		}
+	}
+	text := note.String()
+	if len(text) > lease.MaxNote {
+		return fmt.Errorf("forwarding by %d uplinks: the note on bridge %s has no room to remember how they were; switch forwarding on by hand: sysctl -w %s=1",
+			len(closed), bridge.Name, sysctl4("UPLINK", sysctlForwarding))
+	}
+	steps = append(steps, step{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"})
+	for _, uplink := range closed {
+		element := firewall.Uplink(uplink.link.Name, uplink.ipv6)
+		steps = append(steps,
+			step{change: AddElements{element.Set, []firewall.Element{element}}, why: "what comes in there goes to bridges only"},
+			step{change: uplink.open(), why: "the host forwards what comes in by the uplink " + strconv.Quote(uplink.link.Name)},
+		)
+	}
+	return r.do(r.host, steps...)
+}
+
+// allWas are what all bridges of ours remember.
+func (r *run) allWas() ([]lease.Was, error) {
+	bridges, err := r.ourBridges()
+	if err != nil {
+		return nil, err
+	}
+	var all []lease.Was
+	for _, bridge := range bridges {
+		note, _ := lease.ReadNote(bridge.Alias)
+		all = append(all, note.Was...)
+	}
+	return all, nil
+}
+
+// retire removes a bridge of ours that has no port, with the lock held alone: its record
+// goes to another bridge of ours, or, of the last one, all is put back as it was.
+func (r *run) retire(bridge Link) error {
+	note, _ := lease.ReadNote(bridge.Alias)
+	others, err := r.ourBridges()
+	if err != nil {
+		return err
+	}
+	others = slices.DeleteFunc(others, func(other Link) bool { return other.Index == bridge.Index })
+	var steps []step
+	if len(others) == 0 {
+		steps, err = r.putBack(note)
+	} else {
+		steps, err = r.handOver(bridge, note, others[0])
+	}
+	if err == nil && len(steps) > 0 {
+		err = r.do(r.host, steps...)
+	}
+	if err != nil {
+		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
+	}
+	return r.delete(bridge, "no port is left on it")
+}
+
+// handOver gives what a bridge remembers to another, and takes its elements away.
+func (r *run) handOver(bridge Link, note lease.Note, other Link) ([]step, error) {
+	var steps []step
+	if len(note.Was) > 0 {
+		heir, _ := lease.ReadNote(other.Alias)
+		for _, was := range note.Was {
+			if !slices.Contains(heir.Was, was) {
+				heir.Was = append(heir.Was, was)
+			}
+		}
+		steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+	}
+	if note.Policy == "" {
+		return steps, nil
+	}
+	found, err := r.host.Find(firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
+	for _, element := range found {
+		steps = append(steps, step{change: DeleteElements{element.Set, []firewall.Element{element}}, why: "the rules hold for it no more"})
+	}
+	return steps, err
+}
+
+// putBack leaves the host as the first run found it.
+func (r *run) putBack(note lease.Note) ([]step, error) {
+	var steps []step
+	for _, was := range note.Was {
+		link, err := r.host.Link(Which{Index: was.Link})
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		key := sysctl6(link.Name, was.Sysctl)
+		if was.Sysctl == sysctlForwarding {
+			key = sysctl4(link.Name, was.Sysctl)
+		}
+		steps = append(steps, step{change: SetSysctl{key, was.Value}, why: "as it was before the first container"})
+	}
+	for _, table := range firewall.Tables() {
+		at, err := r.host.Table(table)
+		if errors.Is(err, ErrNoFirewall) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if at.There {
+			steps = append(steps, step{change: DeleteTable{table.Family}, why: "no bridge is left that it is for"})
+		}
+	}
+	return steps, nil
+}
+
+// secure lets the container send from its own MAC and addresses only, and keeps it from
+// its neighbours where the bridge is isolated.
+func (r *run) secure(host hostLink, addrs []netip.Addr, isolated bool) error {
+	checks := r.config.SpoofCheck == netsetgo.Yes
+	// A bridge whose packets are shown to the firewall (br_netfilter) sends what a
+	// container sent to its own published port straight back to it.
+	port := Port{Learning: !checks, Locked: checks, Isolated: isolated, Hairpin: len(r.config.Publish) > 0}
+	steps := []step{{change: SetPort{host.index, port}, why: "how the bridge treats what the container sends"}}
+	elements := []firewall.Element{firewall.Unchecked(host.index)}
+	if checks {
+		mac := r.mac(addrs)
+		steps = append(steps, step{change: AddPortMAC{host.index, mac}, why: "what it sends comes from its own MAC"})
+		elements = firewall.Sender(mac, addrs)
+		if !host.canLock {
+			elements = append(elements, firewall.Locked(host.index, mac)...)
+		}
+	}
+	for _, add := range addElements(elements, "and from its own addresses") {
+		add.undo = undoElements(r.host, add.change.(AddElements))
+		steps = append(steps, add)
+	}
+	err := r.do(r.host, steps...)
+	if errors.Is(err, ErrExists) {
+		err = fmt.Errorf("%w; another port of the bridge has that MAC: choose another -mac", err)
+	}
+	return err
+}
+
+func undoElements(conn Conn, added AddElements) func() error {
+	return reverse(conn, DeleteElements(added))
+}
