@@ -166,19 +166,18 @@ func (c *comparison) compareForwarding(note lease.Note) error {
 		return err
 	}
 	for _, uplink := range closed {
-		sysctl := uplink.open().(SetSysctl)
-		c.differs("sysctl "+sysctl.Key, sysctl.Value, "0", netsetgo.UpAgain) // which remembers how it was
+		// Which remembers how it was.
+		c.differs("sysctl "+keyOf(uplink.was, uplink.link), uplink.open, uplink.was.Value, netsetgo.UpAgain)
 	}
 	var elements []firewall.Element
 	for _, was := range note.Was {
-		link, err := c.host.Link(Which{Index: was.Link})
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
+		link, ok, err := c.linkOf(was)
 		if err != nil {
 			return err
 		}
-		elements = append(elements, firewall.Uplink(link.Name, was.Sysctl != sysctlForwarding))
+		if ok {
+			elements = append(elements, elementsOf(was, link)...)
+		}
 	}
 	return c.compareElements(elements)
 }

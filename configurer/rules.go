@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -266,14 +265,13 @@ func (r *run) allElements() ([]firewall.Element, error) {
 		}
 		elements = append(elements, firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
 		for _, was := range note.Was {
-			link, err := r.host.Link(Which{Index: was.Link})
-			if errors.Is(err, ErrNotFound) {
-				continue
-			}
+			link, ok, err := r.linkOf(was)
 			if err != nil {
 				return nil, err
 			}
-			elements = append(elements, firewall.Uplink(link.Name, was.Sysctl != sysctlForwarding))
+			if ok {
+				elements = append(elements, elementsOf(was, link)...)
+			}
 		}
 	}
 	hostLinks, err := r.host.Links(kindVeth)
@@ -328,15 +326,6 @@ func (r *run) ourBridges() ([]Link, error) {
 	return slices.DeleteFunc(bridges, func(bridge Link) bool { return bridge.Group != lease.Group }), err
 }
 
-// The sysctls that a note remembers.
-const (
-	sysctlForwarding = "forwarding"
-	sysctlForce      = "force_forwarding"
-)
-
-func sysctl4(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
-func sysctl6(link, name string) string { return "net/ipv6/conf/" + link + "/" + name }
-
 // bridgeSysctls are those that a bridge of ours lacks to forward. They go with it.
 func (r *run) bridgeSysctls(bridge Link) []Change {
 	var changes []Change
@@ -349,180 +338,6 @@ func (r *run) bridgeSysctls(bridge Link) []Change {
 		}
 	}
 	return changes
-}
-
-// closedUplink is a link of a default route by which the host doesn't forward.
-type closedUplink struct {
-	link Link
-	ipv6 bool
-}
-
-func (u closedUplink) was() lease.Was {
-	if u.ipv6 {
-		return lease.Was{Link: u.link.Index, Sysctl: sysctlForce, Value: "0"}
-	}
-	return lease.Was{Link: u.link.Index, Sysctl: sysctlForwarding, Value: "0"}
-}
-
-func (u closedUplink) open() Change {
-	if u.ipv6 {
-		return SetSysctl{sysctl6(u.link.Name, sysctlForce), "1"}
-	}
-	return SetSysctl{sysctl4(u.link.Name, sysctlForwarding), "1"}
-}
-
-// closedUplinks looks at the links of all default routes.
-func (r *run) closedUplinks() ([]closedUplink, error) {
-	uplinks, err := r.findUplinks()
-	if err != nil {
-		return nil, err
-	}
-	var closed []closedUplink
-	for _, uplink := range uplinks {
-		if !slices.ContainsFunc(r.config.Families(), func(family netsetgo.Family) bool { return family.Gateway.Addr().Is6() == uplink.IPv6 }) {
-			continue
-		}
-		link, err := r.host.Link(Which{Index: uplink.Link})
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("looking at the link of a default route: %w", err)
-		}
-		forwards := link.Settings.Forwarding
-		if uplink.IPv6 {
-			forwards = link.Settings.ForceForwarding || !link.Settings.HasForce
-		}
-		if !forwards && link.Group != lease.Group {
-			closed = append(closed, closedUplink{link, uplink.IPv6})
-		}
-	}
-	return closed, nil
-}
-
-// openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
-// remembers how it was.
-func (r *run) openUplinks(bridge Link, note lease.Note) error {
-	closed, err := r.closedUplinks()
-	if err != nil || len(closed) == 0 {
-		return err
-	}
-	known, err := r.allWas()
-	if err != nil {
-		return err
-	}
-	var steps []step
-	for _, uplink := range closed {
-		if was := uplink.was(); !slices.Contains(known, was) {
-			note.Was = append(note.Was, was)
-		}
-	}
-	text := note.String()
-	if len(text) > lease.MaxNote {
-		return fmt.Errorf("forwarding by %d uplinks: the note on bridge %s has no room to remember how they were; switch forwarding on by hand: sysctl -w %s=1",
-			len(closed), bridge.Name, sysctl4("UPLINK", sysctlForwarding))
-	}
-	steps = append(steps, step{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"})
-	for _, uplink := range closed {
-		element := firewall.Uplink(uplink.link.Name, uplink.ipv6)
-		steps = append(steps,
-			step{change: AddElements{element.Set, []firewall.Element{element}}, why: "what comes in there goes to bridges only"},
-			step{change: uplink.open(), why: "the host forwards what comes in by the uplink " + strconv.Quote(uplink.link.Name)},
-		)
-	}
-	return r.do(r.host, steps...)
-}
-
-// allWas are what all bridges of ours remember.
-func (r *run) allWas() ([]lease.Was, error) {
-	bridges, err := r.ourBridges()
-	if err != nil {
-		return nil, err
-	}
-	var all []lease.Was
-	for _, bridge := range bridges {
-		note, _ := lease.ReadNote(bridge.Alias)
-		all = append(all, note.Was...)
-	}
-	return all, nil
-}
-
-// retire removes a bridge of ours that has no port, with the lock held alone: its record
-// goes to another bridge of ours, or, of the last one, all is put back as it was.
-func (r *run) retire(bridge Link) error {
-	note, _ := lease.ReadNote(bridge.Alias)
-	others, err := r.ourBridges()
-	if err != nil {
-		return err
-	}
-	others = slices.DeleteFunc(others, func(other Link) bool { return other.Index == bridge.Index })
-	var steps []step
-	if len(others) == 0 {
-		steps, err = r.putBack(note)
-	} else {
-		steps, err = r.handOver(bridge, note, others[0])
-	}
-	if err == nil && len(steps) > 0 {
-		err = r.do(r.host, steps...)
-	}
-	if err != nil {
-		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
-	}
-	return r.delete(bridge, "no port is left on it")
-}
-
-// handOver gives what a bridge remembers to another, and takes its elements away.
-func (r *run) handOver(bridge Link, note lease.Note, other Link) ([]step, error) {
-	var steps []step
-	if len(note.Was) > 0 {
-		heir, _ := lease.ReadNote(other.Alias)
-		for _, was := range note.Was {
-			if !slices.Contains(heir.Was, was) {
-				heir.Was = append(heir.Was, was)
-			}
-		}
-		steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
-	}
-	if note.Policy == "" {
-		return steps, nil
-	}
-	found, err := r.host.Find(firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
-	for _, element := range found {
-		steps = append(steps, step{change: DeleteElements{element.Set, []firewall.Element{element}}, why: "the rules hold for it no more"})
-	}
-	return steps, err
-}
-
-// putBack leaves the host as the first run found it.
-func (r *run) putBack(note lease.Note) ([]step, error) {
-	var steps []step
-	for _, was := range note.Was {
-		link, err := r.host.Link(Which{Index: was.Link})
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		key := sysctl6(link.Name, was.Sysctl)
-		if was.Sysctl == sysctlForwarding {
-			key = sysctl4(link.Name, was.Sysctl)
-		}
-		steps = append(steps, step{change: SetSysctl{key, was.Value}, why: "as it was before the first container"})
-	}
-	for _, table := range firewall.Tables() {
-		at, err := r.host.Table(table)
-		if errors.Is(err, ErrNoFirewall) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if at.There {
-			steps = append(steps, step{change: DeleteTable{table.Family}, why: "no bridge is left that it is for"})
-		}
-	}
-	return steps, nil
 }
 
 // secure lets the container send from its own MAC and addresses only, and keeps it from

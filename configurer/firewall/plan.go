@@ -21,6 +21,7 @@ var (
 	isolated      = Set{Family: Inet, Name: "isolated", Key: []Type{TypeName}}
 	same          = Set{Family: Inet, Name: "same", Key: []Type{TypeName, TypeName}}
 	uplinks       = Set{Family: Inet, Name: "uplinks", Key: []Type{TypeFamily, TypeName}}
+	routers       = Set{Family: Inet, Name: "routers", Key: []Type{TypeFamily}}
 	ports4        = Set{Family: Inet, Name: "ports4", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress4, TypePort}}
 	ports6        = Set{Family: Inet, Name: "ports6", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress6, TypePort}}
 	addressPorts4 = Set{Family: Inet, Name: "addressports4", Key: []Type{TypeAddress4, TypeProtocol, TypePort}, Data: []Type{TypeAddress4, TypePort}}
@@ -94,7 +95,7 @@ func routed() Table {
 	return Table{
 		Family: Inet,
 		Sets: []Set{
-			bridges, masqueraded, inbound, isolated, same, uplinks,
+			bridges, masqueraded, inbound, isolated, same, uplinks, routers,
 			ports4, ports6, addressPorts4, addressPorts6, published4, published6,
 		},
 		Chains: []Chain{
@@ -127,6 +128,7 @@ func routed() Table {
 				rule("bridges that are open", Accept, in(inbound, OutName)),
 				rule("bridges are closed", Drop, in(bridges, OutName)),
 				rule("the host is a router for bridges only", Drop, in(uplinks, NFProto, InName)),
+				rule("also where it forwards for all links or none", Drop, in(routers, NFProto), notIn(bridges, InName)),
 			}},
 		},
 	}
@@ -180,6 +182,9 @@ func Uplink(name string, ipv6 bool) Element {
 	}
 	return Element{uplinks, []Value{family, LinkName(name)}, nil}
 }
+
+// Router6 is the element of a host that netsetgo let forward IPv6 for all its links.
+func Router6() Element { return Element{routers, []Value{Family6}, nil} }
 
 // Sender are the elements of a container, that it sends from its own addresses only.
 func Sender(mac net.HardwareAddr, addrs []netip.Addr) []Element {
