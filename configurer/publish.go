@@ -1,6 +1,7 @@
 package configurer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -44,33 +45,81 @@ func (r *run) sweepAddresses(addrs []netip.Addr) error {
 	return r.sweepPorts(func(addr netip.Addr) (bool, error) { return slices.Contains(addrs, addr), nil })
 }
 
-// sweepPorts takes away all published ports that lead to some addresses, and the flows
-// that went by them.
+// sweepPorts takes away all published ports that lead to some addresses.
 func (r *run) sweepPorts(gone func(netip.Addr) (bool, error)) error {
+	stale, err := r.stalePorts(gone)
+	if err != nil {
+		return err
+	}
+	return r.deleteElements(stale, "its container is gone")
+}
+
+// sweepStale takes away what containers left that are gone: with the lock held alone, for
+// another run could lease such an address just now, and publish the same port of it.
+func (r *run) sweepStale() error {
+	stale, err := r.stale()
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return err
+	}
+	if stale, err = r.stale(); err != nil {
+		return err
+	}
+	return r.deleteElements(stale, "its container is gone")
+}
+
+// stale are elements of containers that are gone. Who may send isn't among them: no MAC
+// ever stands for other addresses, so that those wait for who has it next.
+func (r *run) stale() ([]firewall.Element, error) {
+	stale, err := r.stalePorts(r.isGone)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range firewall.LinkSets() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return nil, err
+		}
+		for _, element := range elements {
+			_, err := r.host.Link(Which{Index: element.LinkIndex()})
+			if errors.Is(err, ErrNotFound) {
+				stale = append(stale, element)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return stale, nil
+}
+
+func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Element, error) {
 	var stale []firewall.Element
-	var addrs []netip.Addr
+	isGone := map[netip.Addr]bool{}
 	for _, set := range firewall.PortMaps() {
 		elements, err := r.host.Elements(set)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, element := range elements {
 			addr, _ := element.ContainerAddress()
-			isGone, err := gone(addr)
-			if err != nil {
-				return err
+			if _, known := isGone[addr]; !known {
+				if isGone[addr], err = gone(addr); err != nil {
+					return nil, err
+				}
 			}
-			if isGone {
+			if isGone[addr] {
 				stale = append(stale, element)
-				addrs = append(addrs, addr)
 			}
 		}
 	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	for _, addr := range slices.Compact(addrs) {
-		stale = append(stale, firewall.Published(addr))
+	for addr, is := range isGone {
+		if is {
+			stale = append(stale, firewall.Published(addr))
+		}
 	}
-	return r.deleteElements(stale, "its container is gone")
+	return stale, nil
 }
 
 // deleteElements takes away those that are there.
@@ -107,7 +156,7 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 	err := r.do(r.host, steps...)
 	if errors.Is(err, ErrExists) {
 		// Its holder may be gone.
-		if err := r.sweepPorts(r.isGone); err != nil {
+		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline)); err != nil {
 			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
 		}
 		err = r.do(r.host, steps...)

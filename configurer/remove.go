@@ -29,6 +29,9 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 	if err := r.sweep(); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
+	if err := r.sweepStale(); err != nil && !errors.Is(err, ErrNoFirewall) {
+		return fmt.Errorf("removing what containers left in the rules: %w", err)
+	}
 	return nil
 }
 

@@ -351,6 +351,9 @@ func (r *run) secure(host hostLink, addrs []netip.Addr, isolated bool) error {
 	elements := []firewall.Element{firewall.Unchecked(host.index)}
 	if checks {
 		mac := r.mac(addrs)
+		if err := r.sweepMAC(addrs); err != nil {
+			return err
+		}
 		steps = append(steps, step{change: AddPortMAC{host.index, mac}, why: "what it sends comes from its own MAC"})
 		elements = firewall.Sender(mac, addrs)
 		if !host.canLock {
@@ -366,6 +369,31 @@ func (r *run) secure(host hostLink, addrs []netip.Addr, isolated bool) error {
 		err = fmt.Errorf("%w; another port of the bridge has that MAC: choose another -mac", err)
 	}
 	return err
+}
+
+// sweepMAC takes away what a MAC that was chosen stood for before. One that is derived
+// stands for nothing but its addresses.
+func (r *run) sweepMAC(addrs []netip.Addr) error {
+	mac := r.config.MAC
+	if mac == nil {
+		return nil
+	}
+	if lease.IsDerived(mac) && !slices.Equal(mac, lease.ContainerMAC(addrs...)) {
+		return fmt.Errorf("giving the container the MAC %s: netsetgo derives such ones from other addresses; choose another -mac", mac)
+	}
+	var stale []firewall.Element
+	for _, set := range firewall.SenderSets() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return err
+		}
+		for _, element := range elements {
+			if addr, _ := element.ContainerAddress(); element.Sends(mac) && !slices.Contains(addrs, addr) {
+				stale = append(stale, element)
+			}
+		}
+	}
+	return r.deleteElements(stale, "the MAC stands for other addresses now")
 }
 
 func undoElements(conn Conn, added AddElements) func() error {

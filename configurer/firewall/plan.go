@@ -260,8 +260,23 @@ func Published(addr netip.Addr) Element {
 // PortMaps are the maps of all published ports.
 func PortMaps() []Set { return []Set{ports4, ports6, addressPorts4, addressPorts6} }
 
+// LinkSets are the sets of host links by their indices, which no other link ever has.
+func LinkSets() []Set { return []Set{unchecked, locked, ownMACs} }
+
+// LinkIndex is the host link's in an element of a LinkSet.
+func (e Element) LinkIndex() int {
+	index, _ := e.Key[0].(Index)
+	return int(index)
+}
+
 // SenderSets are the sets of who may send what.
 func SenderSets() []Set { return []Set{senders4, senders6, targets6} }
+
+// Sends says whether an element of a SenderSet is of a MAC.
+func (e Element) Sends(mac net.HardwareAddr) bool {
+	sender, ok := e.Key[0].(MAC)
+	return ok && slices.Equal(net.HardwareAddr(sender), mac)
+}
 
 // ContainerAddress is the container's address in an element of a published port or of a
 // sender; ok is false of other elements.

@@ -336,6 +336,11 @@ func ContainerMAC(addrs ...netip.Addr) net.HardwareAddr { return derive(containe
 // HostMAC derives the MAC of a host link from its container's addresses.
 func HostMAC(addrs ...netip.Addr) net.HardwareAddr { return derive(hostMAC, addrs) }
 
+// IsDerived says whether a MAC looks like one of ContainerMAC's.
+func IsDerived(mac net.HardwareAddr) bool {
+	return mac[0] == containerMAC && (mac[1] == plainMAC || mac[1] == hashedMAC)
+}
+
 // derive gives an IPv4 address alone its own MAC. With an IPv6 address, two containers
 // of a bridge have different ones at least where each has a pair (see Pair), or no IPv4
 // address and the same upper bits: what all of those have in common is hashed, and the

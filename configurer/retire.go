@@ -1,0 +1,83 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// retire removes a bridge of ours that has no port, with the lock held alone: its record
+// goes to another bridge of ours, or, of the last one, all is put back as it was.
+func (r *run) retire(bridge Link) error {
+	note, _ := lease.ReadNote(bridge.Alias)
+	others, err := r.ourBridges()
+	if err != nil {
+		return err
+	}
+	others = slices.DeleteFunc(others, func(other Link) bool { return other.Index == bridge.Index })
+	var steps []step
+	if len(others) == 0 {
+		steps, err = r.putBack(note)
+	} else {
+		steps, err = r.handOver(bridge, note, others[0])
+	}
+	if err == nil && len(steps) > 0 {
+		err = r.do(r.host, steps...)
+	}
+	if err != nil {
+		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
+	}
+	return r.delete(bridge, "no port is left on it")
+}
+
+// handOver gives what a bridge remembers to another, and takes its elements away.
+func (r *run) handOver(bridge Link, note lease.Note, other Link) ([]step, error) {
+	var steps []step
+	if len(note.Was) > 0 {
+		heir, _ := lease.ReadNote(other.Alias)
+		for _, was := range note.Was {
+			if !slices.Contains(heir.Was, was) {
+				heir.Was = append(heir.Was, was)
+			}
+		}
+		steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+	}
+	if note.Policy == "" {
+		return steps, nil
+	}
+	found, err := r.host.Find(firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
+	for _, element := range found {
+		steps = append(steps, step{change: DeleteElements{element.Set, []firewall.Element{element}}, why: "the rules hold for it no more"})
+	}
+	return steps, err
+}
+
+// putBack leaves the host as the first run found it.
+func (r *run) putBack(note lease.Note) ([]step, error) {
+	var steps []step
+	for _, was := range slices.Backward(note.Was) {
+		link, ok, err := r.linkOf(was)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			steps = append(steps, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
+		}
+	}
+	for _, table := range firewall.Tables() {
+		at, err := r.host.Table(table)
+		if errors.Is(err, ErrNoFirewall) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if at.There {
+			steps = append(steps, step{change: DeleteTable{table.Family}, why: "no bridge is left that it is for"})
+		}
+	}
+	return steps, nil
+}

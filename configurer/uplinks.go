@@ -1,0 +1,163 @@
+package configurer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// closedUplink is a sysctl that keeps the host from forwarding what comes in by the link of
+// a default route.
+type closedUplink struct {
+	link string // "" where the sysctl is of all links
+	was  lease.Was
+	open string // the value that it is given
+}
+
+// The sysctls that a note remembers.
+const (
+	sysctlForwarding  = "forwarding"       // IPv4
+	sysctlForce       = "force_forwarding" // IPv6, Linux 6.17 on
+	sysctlForwarding6 = "forwarding6"      // IPv6, of all links: else a link's own has no say
+	sysctlAcceptRA    = "accept_ra"
+)
+
+func sysctl4(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
+func sysctl6(link, name string) string { return "net/ipv6/conf/" + link + "/" + name }
+
+// keyOf is the sysctl that a note remembers, of a link by its name.
+func keyOf(was lease.Was, link string) string {
+	switch was.Sysctl {
+	case sysctlForwarding:
+		return sysctl4(link, was.Sysctl)
+	case sysctlForwarding6:
+		return sysctl6("all", "forwarding")
+	}
+	return sysctl6(link, was.Sysctl)
+}
+
+// elementsOf are those that go with what a note remembers.
+func elementsOf(was lease.Was, link string) []firewall.Element {
+	switch was.Sysctl {
+	case sysctlForwarding:
+		return []firewall.Element{firewall.Uplink(link, false)}
+	case sysctlForce:
+		return []firewall.Element{firewall.Uplink(link, true)}
+	case sysctlForwarding6:
+		return []firewall.Element{firewall.Router6()}
+	}
+	return nil
+}
+
+// linkOf is the name of the link that a note remembers something of; ok is false where the
+// link is gone.
+func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
+	if was.Link == 0 {
+		return "", true, nil
+	}
+	link, err := r.host.Link(Which{Index: was.Link})
+	if errors.Is(err, ErrNotFound) {
+		return "", false, nil
+	}
+	return link.Name, err == nil, err
+}
+
+// closedUplinks looks at the links of all default routes, of the families that are asked
+// for.
+func (r *run) closedUplinks() ([]closedUplink, error) {
+	uplinks, err := r.findUplinks()
+	if err != nil {
+		return nil, err
+	}
+	var closed []closedUplink
+	var routers []Link // of IPv6, where no link forwards for itself
+	for _, uplink := range uplinks {
+		if !slices.ContainsFunc(r.config.Families(), func(family netsetgo.Family) bool { return family.Gateway.Addr().Is6() == uplink.IPv6 }) {
+			continue
+		}
+		link, err := r.host.Link(Which{Index: uplink.Link})
+		if errors.Is(err, ErrNotFound) || err == nil && link.Group == lease.Group {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking at the link of a default route: %w", err)
+		}
+		settings := link.Settings
+		switch {
+		case !uplink.IPv6 && !settings.Forwarding:
+			closed = append(closed, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForwarding, Value: "0"}, "1"})
+		case uplink.IPv6 && settings.HasForce && !settings.ForceForwarding:
+			closed = append(closed, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForce, Value: "0"}, "1"})
+		case uplink.IPv6 && !settings.HasForce:
+			routers = append(routers, link)
+		}
+	}
+	if len(routers) > 0 {
+		return r.closedRouter(routers, closed)
+	}
+	return closed, nil
+}
+
+// closedRouter is for kernels that forward IPv6 for all links or for none. To be a router
+// drops the routes that routers told (rt6_purge_dflt_routers, net/ipv6/route.c), unless
+// accept_ra says to keep them, before.
+func (r *run) closedRouter(uplinks []Link, closed []closedUplink) ([]closedUplink, error) {
+	value, err := r.host.Sysctl(sysctl6("all", "forwarding"))
+	if err != nil || value != "0" {
+		return closed, err
+	}
+	for _, uplink := range uplinks {
+		if uplink.Settings.AcceptRA == 1 {
+			closed = append(closed, closedUplink{uplink.Name, lease.Was{Link: uplink.Index, Sysctl: sysctlAcceptRA, Value: "1"}, "2"})
+		}
+	}
+	return append(closed, closedUplink{"", lease.Was{Sysctl: sysctlForwarding6, Value: "0"}, "1"}), nil
+}
+
+// openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
+// remembers how it was.
+func (r *run) openUplinks(bridge Link, note lease.Note) error {
+	closed, err := r.closedUplinks()
+	if err != nil || len(closed) == 0 {
+		return err
+	}
+	known, err := r.allWas()
+	if err != nil {
+		return err
+	}
+	for _, uplink := range closed {
+		same := func(was lease.Was) bool { return was.Link == uplink.was.Link && was.Sysctl == uplink.was.Sysctl }
+		if !slices.ContainsFunc(known, same) && !slices.ContainsFunc(note.Was, same) {
+			note.Was = append(note.Was, uplink.was)
+		}
+	}
+	text := note.String()
+	if len(text) > lease.MaxNote {
+		return fmt.Errorf("forwarding by uplinks: the note on bridge %s has no room to remember how %d of them were; switch forwarding on by hand, as in sysctl -w %s=1",
+			bridge.Name, len(closed), keyOf(closed[0].was, closed[0].link))
+	}
+	steps := []step{{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"}}
+	for _, uplink := range closed {
+		steps = append(steps, addElements(elementsOf(uplink.was, uplink.link), "what comes in by it goes to bridges only")...)
+		steps = append(steps, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})
+	}
+	return r.do(r.host, steps...)
+}
+
+// allWas are what all bridges of ours remember.
+func (r *run) allWas() ([]lease.Was, error) {
+	bridges, err := r.ourBridges()
+	if err != nil {
+		return nil, err
+	}
+	var all []lease.Was
+	for _, bridge := range bridges {
+		note, _ := lease.ReadNote(bridge.Alias)
+		all = append(all, note.Was...)
+	}
+	return all, nil
+}
