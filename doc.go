@@ -28,25 +28,39 @@
 //     finished; one that somebody else made is used as it is. A subnet that the
 //     host reaches by another link is refused. Undone under the exclusive lock,
 //     and only while the bridge has no port.
-//  5. The pair is made in place, in one message: the host link up, on the bridge
+//  5. The rules and forwarding are looked at, in few messages: nearly always all
+//     is there. What isn't is made with the lock held exclusively, and shared by
+//     all: the bridge's policy in its note; the two tables of nftables, the same
+//     on every host, with the bridges, containers and ports of this one as
+//     elements of their sets, all of which the links tell; forwarding of the
+//     bridge and of the links of the default routes, of which the note remembers
+//     how they were. It goes with the bridge: of the last one, everything is put
+//     back. Rules that somebody took away are put back for good.
+//  6. The pair is made in place, in one message: the host link up, on the bridge
 //     and carrying netsetgo's group; the peer with its last name and MAC in the
 //     container's namespace. Nothing is moved or renamed. Undone by deleting
 //     the host link, which takes the peer and all that hangs on it with it.
-//  6. An address is leased: the name netsetgo:a:<bridge>:<address> is given to
-//     the host link. The kernel refuses a name that is taken, so two runs can't
-//     lease one address. It goes with the link. The bridge's note (its ifalias)
-//     then says where the next run starts looking; undone by writing the old one.
-//  7. Inside the container, by interface index and in one batch: lo up, no
+//  7. An address of each family is leased: the name netsetgo:a:<bridge>:<address>
+//     is given to the host link. The kernel refuses a name that is taken, so two
+//     runs can't lease one address. It goes with the link.
+//  8. The port is locked to the container's MAC, and MAC and addresses become
+//     elements of the sets of who may send; so do published ports, each also a
+//     name netsetgo:p:… of the host link. Ports that still lead to the address,
+//     for a container that is gone, are taken away first. Undone by deleting the
+//     elements; the rest goes with the link. The bridge's note (its ifalias) then
+//     says where the next run starts looking; undone by writing the old one.
+//  9. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
 //     its reverse, but for the IPv6 setting, which goes with the pair.
-//  8. The host link is looked at once more, which settles its carrier, and given
+//  10. The host link is looked at once more, which settles its carrier, and given
 //     its owner's names: netsetgo:c:<container interface>:<id> where an id is
 //     known, and last of all netsetgo:n:…. An owner means that the attachment
 //     is complete; a link with our group and without an owner is what a killed
 //     run left, and the next run for that container clears it away.
 //
-// `down` finds the host link by one of its owner's names and deletes it, then
-// removes every bridge with netsetgo's group that has no port left.
+// `down` finds the host link by one of its owner's names, deletes what is its own
+// of the rules, and then the link; then every bridge with netsetgo's group that has
+// no port left, and what containers left in the rules that are gone.
 //
 // Every change of both is a piece of data, a configurer.Change, on its way to the
 // kernel. Package trace stands in that way and shows each as the command that makes
@@ -56,5 +70,6 @@
 // `check` and `list` only read, and take no lock. Check looks for the two ends of an
 // attachment by each of the marks that `up` leaves, and compares what it finds with
 // the configuration, defaults filled in. List reads the host's bridges and its veth
-// with netsetgo's group, and each one's peer.
+// with netsetgo's group, and each one's peer. Without a container, check diagnoses the
+// host.
 package netsetgo

@@ -45,8 +45,6 @@ type AddPair struct {
 	PeerMAC       net.HardwareAddr
 	PeerNamespace *os.File
 	Index         *int
-	// CanLock is told whether this kernel knows locked ports (Linux 5.18 on).
-	CanLock *bool
 }
 
 // DeleteLink takes a link away, and with it its peer, names, addresses and routes.

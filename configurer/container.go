@@ -63,6 +63,9 @@ func (r *run) attachContainer() error {
 	if err := r.checkDefaultRoute(); err != nil {
 		return err
 	}
+	if err := r.lockByRule(host, addressesOf(addresses)); err != nil {
+		return err
+	}
 	steps, err := r.containerSteps(peer, addresses)
 	if err != nil {
 		return err

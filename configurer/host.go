@@ -122,14 +122,14 @@ func (r *run) attachOnce() error {
 	if err != nil {
 		return err
 	}
-	leased, err := r.lease(pair.index, bridge, &note)
+	leased, err := r.lease(pair, bridge, &note)
 	if err != nil {
 		return err
 	}
 	if err := r.secure(pair, leased, firewall.ParsePolicy(note.Policy).Isolated); err != nil {
 		return err
 	}
-	if err := r.publish(pair.index, bridge, leased); err != nil {
+	if err := r.publish(pair, bridge, leased); err != nil {
 		return err
 	}
 	if !noted {

@@ -40,14 +40,8 @@ func (r *run) findUplinks() ([]Uplink, error) {
 	return r.uplinks, nil
 }
 
-// hostLink is one that was just made.
-type hostLink struct {
-	index   int
-	canLock bool
-}
-
-// pair makes the pair of host link and peer.
-func (r *run) pair(bridge Link, note *lease.Note, mtu int) (hostLink, error) {
+// pair makes the pair of host link and peer, and returns the host link's index.
+func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	if mtu == 0 {
 		mtu = bridge.MTU
 	}
@@ -55,7 +49,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (hostLink, error) {
 	change := AddPair{
 		MAC: lease.HostMAC(addrs...), Master: bridge.Index, MTU: mtu, Group: lease.Group,
 		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
-		Index: new(int), CanLock: new(bool),
+		Index: new(int),
 	}
 	if change.PeerMAC == nil {
 		change.PeerMAC = lease.ContainerMAC(addrs...)
@@ -70,18 +64,18 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (hostLink, error) {
 		switch {
 		case err == nil:
 			note.Number = (number + 1) % (lease.MaxNumber + 1)
-			return hostLink{*change.Index, *change.CanLock}, r.do(r.host, silence(*change.Index, mtu)...)
+			return *change.Index, r.do(r.host, silence(*change.Index, mtu)...)
 		case errors.Is(err, ErrFull):
-			return hostLink{}, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
+			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
 		case !errors.Is(err, ErrExists):
-			return hostLink{}, err
+			return 0, err
 		}
 		if err := r.clearName(); err != nil {
-			return hostLink{}, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+			return 0, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
 		}
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
-	return hostLink{}, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+	return 0, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
 }
 
 // guess returns the addresses that the container will probably have. That they are free

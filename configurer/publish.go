@@ -14,6 +14,9 @@ import (
 
 // publish lets the ports that are asked for lead to the container.
 func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
+	if bridge.Group != lease.Group {
+		return nil // where none can be
+	}
 	if err := r.sweepAddresses(addrs); err != nil {
 		return fmt.Errorf("looking for ports of others that lead to %s: %w", addrs, err)
 	}

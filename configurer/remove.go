@@ -1,11 +1,14 @@
 package configurer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
@@ -29,10 +32,45 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 	if err := r.sweep(); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
-	if err := r.sweepStale(); err != nil && !errors.Is(err, ErrNoFirewall) {
+	if err := r.sweepRules(); err != nil && !errors.Is(err, ErrNoFirewall) {
 		return fmt.Errorf("removing what containers left in the rules: %w", err)
 	}
 	return nil
+}
+
+// sweepRules takes the tables away where nothing of ours is left on the host, which is for
+// others' bridges only, and else what containers left in them that are gone.
+func (r *run) sweepRules() error {
+	at, err := r.host.Table(firewall.Tables()[0])
+	if err != nil || !at.There {
+		return err
+	}
+	if used, err := r.rulesUsed(); used || err != nil {
+		return cmp.Or(err, r.sweepStale())
+	}
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return err
+	}
+	defer r.unlock()
+	if used, err := r.rulesUsed(); used || err != nil {
+		return err
+	}
+	steps, err := r.putBack(lease.Note{})
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	return r.do(r.host, steps...)
+}
+
+// rulesUsed says whether a bridge or a host link of ours is left.
+func (r *run) rulesUsed() (bool, error) {
+	for _, kind := range []string{kindBridge, kindVeth} {
+		links, err := r.host.Links(kind)
+		if err != nil || slices.ContainsFunc(links, func(link Link) bool { return link.Group == lease.Group }) {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // detach deletes the container's host link, finished or not.

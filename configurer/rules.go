@@ -342,23 +342,20 @@ func (r *run) bridgeSysctls(bridge Link) []Change {
 
 // secure lets the container send from its own MAC and addresses only, and keeps it from
 // its neighbours where the bridge is isolated.
-func (r *run) secure(host hostLink, addrs []netip.Addr, isolated bool) error {
+func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 	checks := r.config.SpoofCheck == netsetgo.Yes
 	// A bridge whose packets are shown to the firewall (br_netfilter) sends what a
 	// container sent to its own published port straight back to it.
 	port := Port{Learning: !checks, Locked: checks, Isolated: isolated, Hairpin: len(r.config.Publish) > 0}
-	steps := []step{{change: SetPort{host.index, port}, why: "how the bridge treats what the container sends"}}
-	elements := []firewall.Element{firewall.Unchecked(host.index)}
+	steps := []step{{change: SetPort{hostLink, port}, why: "how the bridge treats what the container sends"}}
+	elements := []firewall.Element{firewall.Unchecked(hostLink)}
 	if checks {
 		mac := r.mac(addrs)
 		if err := r.sweepMAC(addrs); err != nil {
 			return err
 		}
-		steps = append(steps, step{change: AddPortMAC{host.index, mac}, why: "what it sends comes from its own MAC"})
+		steps = append(steps, step{change: AddPortMAC{hostLink, mac}, why: "what it sends comes from its own MAC"})
 		elements = firewall.Sender(mac, addrs)
-		if !host.canLock {
-			elements = append(elements, firewall.Locked(host.index, mac)...)
-		}
 	}
 	for _, add := range addElements(elements, "and from its own addresses") {
 		add.undo = undoElements(r.host, add.change.(AddElements))
@@ -369,6 +366,20 @@ func (r *run) secure(host hostLink, addrs []netip.Addr, isolated bool) error {
 		err = fmt.Errorf("%w; another port of the bridge has that MAC: choose another -mac", err)
 	}
 	return err
+}
+
+// lockByRule lets the container send from its own MAC only where the kernel doesn't know
+// locked ports, which it doesn't say when it is told to lock one (before Linux 5.18).
+func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
+	if r.config.SpoofCheck != netsetgo.Yes || hostLink.Port.CanLock {
+		return nil
+	}
+	var steps []step
+	for _, add := range addElements(firewall.Locked(hostLink.Index, r.mac(addrs)), "its own MAC, which the port can't see to") {
+		add.undo = undoElements(r.host, add.change.(AddElements))
+		steps = append(steps, add)
+	}
+	return r.do(r.host, steps...)
 }
 
 // sweepMAC takes away what a MAC that was chosen stood for before. One that is derived

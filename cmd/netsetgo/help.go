@@ -28,7 +28,8 @@ for up. Finding none is no error. The flags of up that aren't here are
 accepted, so that one line of flags serves both.
 `, "netsetgo down -id web -containerInterface eth0"},
 	{"check", "check [flags]", "compare what is there with what the flags ask for; change nothing", `Prints a line for each difference, with the command that mends it, and then
-exits 3.
+exits 3. Without a target, it looks at the host: what keeps the bridges of
+netsetgo from working, and which command mends it.
 `, "netsetgo check -pid 4711 -bridgeName lab0 -bridgeAddress 10.20.0.1/24"},
 	{"list", "list [flags]", "every attachment on this host", "", "netsetgo list -output json"},
 	{"version", "version", "which netsetgo this is", "", "netsetgo version"},

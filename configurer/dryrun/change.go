@@ -46,6 +46,7 @@ func (c *conn) do(change configurer.Change) error {
 		return c.checkRoute(change.Route)
 	case configurer.SetPort:
 		return c.set(change.Link, func(link *configurer.Link) {
+			change.Port.CanLock = link.Port.CanLock
 			link.Port = change.Port
 		})
 	case configurer.AddTable:
@@ -56,8 +57,13 @@ func (c *conn) do(change configurer.Change) error {
 		return nil
 	case configurer.AddElements:
 		return c.addElements(change)
+	case configurer.DeleteElements:
+		for _, element := range change.Elements {
+			c.space.deleted = append(c.space.deleted, element)
+		}
+		return nil
 	// What a run never looks at again, or only undoes.
-	case configurer.AddSet, configurer.AddChain, configurer.AddRule, configurer.DeleteElements, configurer.SetSysctl,
+	case configurer.AddSet, configurer.AddChain, configurer.AddRule, configurer.SetSysctl,
 		configurer.AddPortMAC, configurer.ForgetFlows:
 		return nil
 	case configurer.SilenceIPv6, configurer.DeleteAddress, configurer.DeleteRoute:
@@ -126,13 +132,13 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	}
 	host := configurer.Link{
 		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC,
-		Master: change.Master, Group: change.Group, PeerNamespace: number,
+		Master: change.Master, Group: change.Group, PeerNamespace: number, Port: configurer.Port{Learning: true, CanLock: true},
 	}
 	peer := configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC}
 	host.Index, peer.Index = c.space.next(), container.space.next()
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
-	*change.Index, *change.CanLock = host.Index, true
+	*change.Index = host.Index
 	return nil
 }
 

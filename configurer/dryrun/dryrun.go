@@ -70,6 +70,8 @@ type space struct {
 	added map[int][]netip.Prefix // addresses, by link
 	// tables are those that were made or deleted.
 	tables map[firewall.Family]configurer.TableAt
+	// deleted are elements of the rules' sets.
+	deleted []firewall.Element
 }
 
 func newSpace(namespace *os.File) *space {
@@ -172,7 +174,24 @@ func (c *conn) Find(elements ...firewall.Element) ([]firewall.Element, error) {
 	if _, changed := c.space.tables[elements[0].Set.Family]; changed {
 		return nil, nil
 	}
-	return c.Conn.Find(elements...)
+	found, err := c.Conn.Find(elements...)
+	return c.without(found), err
+}
+
+// Elements implements configurer.Reader.
+func (c *conn) Elements(set firewall.Set) ([]firewall.Element, error) {
+	if _, changed := c.space.tables[set.Family]; changed {
+		return nil, nil
+	}
+	elements, err := c.Conn.Elements(set)
+	return c.without(elements), err
+}
+
+// without leaves out what was deleted.
+func (c *conn) without(elements []firewall.Element) []firewall.Element {
+	return slices.DeleteFunc(elements, func(element firewall.Element) bool {
+		return slices.ContainsFunc(c.space.deleted, element.SameKey)
+	})
 }
 
 // PortMACs implements configurer.Reader.

@@ -121,13 +121,9 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	}
 	switch change := change.(type) {
 	case configurer.AddBridge:
-		link, err := c.created(answer, change.Name)
-		*change.Index = link.Index
-		return err
+		return c.created(answer, change.Name, change.Index)
 	case configurer.AddPair:
-		link, err := c.created(answer, change.Name)
-		*change.Index, *change.CanLock = link.Index, link.Port.CanLock
-		return err
+		return c.created(answer, change.Name, change.Index)
 	case configurer.SilenceIPv6:
 		// Without IPv6 on the link (ipv6.disable, or an MTU below 1280) there is
 		// nothing to silence.
@@ -138,19 +134,22 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	return answer.err
 }
 
-// created reads a new link from its echo (Linux 6.2 on), or else asks for it by the name
-// that it was made with.
-func (c *conn) created(answer answer, name string) (link configurer.Link, err error) {
+// created reads the index from the echo of a new link (Linux 6.2 on), or else
+// asks for it by the name that it was made with.
+func (c *conn) created(answer answer, name string, index *int) error {
 	if answer.err != nil {
-		return link, answer.err
+		return answer.err
 	}
+	var link configurer.Link
+	var err error
 	if len(answer.messages) > 0 {
 		link, err = parseLink(answer.messages[0])
 	} else {
 		link, err = c.Link(configurer.Which{Name: name})
 	}
 	if err != nil {
-		return link, fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
+		return fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
 	}
-	return link, nil
+	*index = link.Index
+	return nil
 }
