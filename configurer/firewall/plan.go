@@ -64,6 +64,9 @@ const (
 	priorityDNAT   = -100
 	priorityFilter = 0
 	prioritySNAT   = 100
+	// priorityBridged is before bridged packets are shown to what is routed
+	// (NF_BR_PRI_FILTER_BRIDGED, linux/netfilter_bridge.h).
+	priorityBridged = -200
 )
 
 func is(value Value, fields ...Field) Match      { return Match{Fields: fields, Value: value} }

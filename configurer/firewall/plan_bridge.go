@@ -60,7 +60,7 @@ func bridged() Table {
 		Family: Bridge,
 		Sets:   []Set{unchecked, locked, ownMACs, senders4, senders6, targets6},
 		Chains: []Chain{
-			{Bridge, "prerouting", "filter", "prerouting", priorityFilter, slices.Concat(
+			{Bridge, "prerouting", "filter", "prerouting", priorityBridged, slices.Concat(
 				[]Rule{
 					rule("not from a container", Accept, isNot(ours, InGroup)),
 					rule("asked for by -spoofCheck=false", Accept, in(unchecked, InIndex)),
@@ -84,7 +84,7 @@ func bridged() Table {
 					rule("all else", Drop),
 				},
 			)},
-			{Bridge, "postrouting", "filter", "postrouting", priorityFilter, noRoutes(is(ours, OutGroup))},
+			{Bridge, "postrouting", "filter", "postrouting", priorityBridged, noRoutes(is(ours, OutGroup))},
 		},
 	}
 }
