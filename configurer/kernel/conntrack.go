@@ -12,7 +12,9 @@ import (
 // Names of the kernel's that golang.org/x/sys doesn't have; linux/netfilter/nfnetlink_conntrack.h
 // where nothing else is said.
 const (
+	conntrackGet      = 1      // IPCTNL_MSG_CT_GET
 	conntrackDelete   = 2      // IPCTNL_MSG_CT_DELETE
+	attrID            = 12     // CTA_ID
 	attrTupleOrig     = 1      // CTA_TUPLE_ORIG
 	attrFilter        = 25     // CTA_FILTER
 	attrFilterOrig    = 1      // CTA_FILTER_ORIG_FLAGS
@@ -23,8 +25,7 @@ const (
 	filterProtoToPort = 1 << 5 // CTA_FILTER_F_CTA_PROTO_DST_PORT
 )
 
-// forget deletes all entries that a filter lets through in one message. A kernel without
-// conntrack has none.
+// forget deletes all entries that a filter lets through, in one message.
 func (c *conn) forget(change configurer.ForgetFlows) error {
 	filter, err := c.filter()
 	if err != nil {
@@ -47,10 +48,46 @@ func (c *conn) forget(change configurer.ForgetFlows) error {
 	which.AddRtAttr(attrFilterOrig, binary.NativeEndian.AppendUint32(nil, filterProto|filterProtoToPort))
 	request.AddData(which)
 	_, err = filter.ask(request)
-	for _, none := range []error{unix.ENOENT, unix.EOPNOTSUPP, unix.EINVAL} {
-		if errors.Is(err, none) {
-			return nil
-		}
+	// Older kernels, as 6.6's net/netfilter/nf_conntrack_netlink.c has it, take a tuple that
+	// isn't whole for a wrong one.
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = filter.forgetEach(family, change.Port)
+	}
+	if errors.Is(err, configurer.ErrNotFound) {
+		return nil // there were none
 	}
 	return err
+}
+
+// forgetEach lists all entries of a family and deletes one by one.
+func (s *socket) forgetEach(family uint8, port int) error {
+	list := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|conntrackGet, unix.NLM_F_DUMP)
+	list.AddData(&nl.Nfgenmsg{NfgenFamily: family})
+	entries, err := s.ask(list)
+	// A kernel without conntrack has none.
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if len(entry) < sizeofNfgenmsg {
+			return errShort
+		}
+		tuple := find(entry[sizeofNfgenmsg:], attrTupleOrig)
+		proto := find(tuple, attrTupleProto)
+		number, to := find(proto, attrProtoNumber), find(proto, attrProtoToPort)
+		if len(number) != 1 || number[0] != unix.IPPROTO_UDP || len(to) != 2 || int(binary.BigEndian.Uint16(to)) != port {
+			continue
+		}
+		request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|conntrackDelete, unix.NLM_F_ACK)
+		request.AddData(&nl.Nfgenmsg{NfgenFamily: family})
+		request.AddData(nl.NewRtAttr(attrTupleOrig|unix.NLA_F_NESTED, tuple))
+		request.AddData(nl.NewRtAttr(attrID, find(entry[sizeofNfgenmsg:], attrID)))
+		if _, err := s.ask(request); err != nil && !errors.Is(err, configurer.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
