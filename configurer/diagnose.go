@@ -278,6 +278,11 @@ func (c *comparison) compareSecurity() error {
 		return nil
 	}
 	note, _ := lease.ReadNote(c.bridge.Alias)
+	for _, flag := range c.policyFlags(note) {
+		if c.bridge.Group == lease.Group && flag.differs() {
+			c.differs(flag.name+" of "+c.bridge.Name, !flag.has, flag.has, anew)
+		}
+	}
 	addrs, checks := addressesOf(c.addresses), c.config.SpoofCheck == netsetgo.Yes
 	asked := Port{CanLock: c.hostLink.Port.CanLock, Learning: !checks, Locked: checks && c.hostLink.Port.CanLock, Isolated: firewall.ParsePolicy(note.Policy).Isolated, Hairpin: c.hostLink.Port.Hairpin || len(c.config.Publish) > 0}
 	if is := c.hostLink.Port; is != asked {

@@ -80,18 +80,34 @@ func (r *run) policy() firewall.Policy {
 	}
 }
 
+// policyFlag is a flag that is of the bridge.
+type policyFlag struct {
+	name  string
+	asked netsetgo.Choice
+	has   bool
+}
+
+// differs says whether it was asked for otherwise.
+func (f policyFlag) differs() bool {
+	return f.asked != netsetgo.Default && f.has != (f.asked == netsetgo.Yes)
+}
+
+func (r *run) policyFlags(note lease.Note) []policyFlag {
+	has := firewall.ParsePolicy(note.Policy)
+	return []policyFlag{
+		{"nat", r.asked.NAT, has.NAT},
+		{"allowInbound", r.asked.AllowInbound, has.Inbound},
+		{"isolated", r.asked.Isolated, has.Isolated},
+	}
+}
+
 // comparePolicy refuses to connect to a bridge that is otherwise than asked for: its
 // containers rely on what it is.
 func (r *run) comparePolicy(bridge Link, note lease.Note) error {
-	has := firewall.ParsePolicy(note.Policy)
-	for _, each := range []struct {
-		flag  string
-		asked netsetgo.Choice
-		has   bool
-	}{{"nat", r.asked.NAT, has.NAT}, {"allowInbound", r.asked.AllowInbound, has.Inbound}, {"isolated", r.asked.Isolated, has.Isolated}} {
-		if each.asked != netsetgo.Default && each.has != (each.asked == netsetgo.Yes) {
+	for _, flag := range r.policyFlags(note) {
+		if flag.differs() {
 			return fmt.Errorf("connecting to bridge %s: it was made with -%s=%t, which its containers rely on; leave the flag out, or choose another -bridgeName",
-				bridge.Name, each.flag, each.has)
+				bridge.Name, flag.name, flag.has)
 		}
 	}
 	return nil

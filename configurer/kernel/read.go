@@ -182,11 +182,13 @@ func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		route, err := c.RouteTo(nobody[family])
-		if err == nil {
-			add(route)
-		} else if !errors.Is(err, configurer.ErrNotFound) {
+		if errors.Is(err, configurer.ErrNotFound) {
+			continue // then there is no other either
+		}
+		if err != nil {
 			return nil, err
 		}
+		add(route)
 		routes, err := c.routes(family)
 		if err != nil {
 			return nil, err
