@@ -1,0 +1,237 @@
+package main_test
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/testnet"
+)
+
+// route is a line for each family of `ip route` in a node: to one by way of another.
+func route(w world, node, verb, to, by string) {
+	GinkgoHelper()
+	for i := range 2 {
+		w.Node(node).Must("ip", "route", verb, testnet.Addresses(to)[i], "via", testnet.Addresses(by)[i])
+	}
+}
+
+// byTheHost has two neighbours reach each other by the host, and not by its bridge alone.
+func byTheHost(w world) {
+	GinkgoHelper()
+	for one, other := range map[string]string{"a1": "a2", "a2": "a1"} {
+		w.Node(one).Sh("for i in all eth0; do echo 0 >/proc/sys/net/ipv4/conf/$i/accept_redirects; echo 0 >/proc/sys/net/ipv6/conf/$i/accept_redirects; done")
+		route(w, one, "replace", other, "brg0")
+	}
+}
+
+var _ = Describe("what is closed", Label("root"), func() {
+	var w world
+	everybody := []string{"a1", "a2", "b1"}
+	BeforeEach(func() {
+		w = newWorld(everybody...)
+		w.Nodes["internet"].Sh("ip route add 10.10.0.0/16 via 192.0.2.1; ip route add fd10::/64 via 2001:db8:1::1")
+	})
+
+	DescribeTable("is closed to all but neighbours and the host", func(shown string) {
+		w.ShowBridged(shown)
+		w.upAll(everybody)
+		w.Check(`
+			lan -> a1 never at a1
+			lan -> b1 never at b1
+			internet -> a1 never at a1
+			other -> a1 never at a1
+			a1 -> b1 never at b1
+			b1 -> a1 never at a1
+			a1 -> a2 at a2 as a1
+			host -> a1 at a1 as brg0
+			a1 -> lan at lan as uplink
+		`)
+	}, bothWays())
+
+	It("is closed as well where others open the way through the host", func() {
+		w.Sysctl("net/ipv4/ip_forward", "1")
+		w.Sysctl("net/ipv6/conf/all/forwarding", "1")
+		w.upAll(everybody)
+		w.Check(`
+			lan -> a1 never at a1
+			other -> a1 never at a1
+			a1 -> b1 never at b1
+			a1 -> other at other as side
+			lan -> other at other as lan 4
+		`)
+	})
+
+	PIt("leaves the router of IPv6 alone that the host was", func() {
+		w.Sysctl("net/ipv6/conf/all/forwarding", "1")
+		w.Check("lan -> other at other as lan 6")
+		w.upAll(everybody)
+		w.Check("lan -> other at other as lan 6")
+	})
+
+	It("is open with -allowInbound, of that bridge alone", func() {
+		w.up("a1")
+		w.up("b1", "-allowInbound")
+		w.Check(`
+			lan -> b1 at b1 as lan
+			a1 -> b1 at b1 as brg1
+			b1 -> a1 never at a1
+			lan -> a1 never at a1
+			b1 -> internet at internet as uplink
+		`)
+	})
+
+	It("makes the host a router for nobody else", func() {
+		w.Check("lan -> other never at other")
+		w.upAll(everybody)
+		w.Check(`
+			lan -> other never at other
+			lan -> internet never at internet
+			other -> lan never at lan
+			other -> internet never at internet
+			lan -> side at host as lan
+			other -> side at host as other
+		`)
+	})
+
+	It("keeps neighbours from each other with -isolated, and from nobody else", func() {
+		w.upAll([]string{"a1", "a2"}, "-isolated")
+		others := `
+			a1 -> a2 never at a2
+			a2 -> a1 never at a1
+			a1 -> brg0 at host as a1
+			host -> a1 at a1 as brg0
+			a1 -> internet at internet as uplink
+			lan -> a1 never at a1
+		`
+		w.Check(others)
+		byTheHost(w)
+		w.Check(others)
+	})
+
+	It("keeps them from each other where the bridge is open, too", func() {
+		w.upAll([]string{"a1", "a2"}, "-isolated", "-allowInbound")
+		byTheHost(w)
+		w.Check(`
+			a1 -> a2 never at a2
+			a2 -> a1 never at a1
+			lan -> a1 at a1 as lan
+		`)
+	})
+
+	It("lets neighbours reach each other by the host too, if they like", func() {
+		w.upAll(everybody)
+		byTheHost(w)
+		w.Check("a1 -> a2 at a2 as a1")
+		route(w, "a2", "delete", "a1", "brg0") // one way by the host, the other not
+		w.Check("a1 -> a2 at a2 as a1")
+	})
+
+	It("lets no more than replies in, not even on the ports of a connection that was", func() {
+		w.upAll(everybody)
+		w.Check("a1 -> internet at internet as uplink")
+		wire := w.Node("lan").Wire("eth0")
+		tap := w.Node("a1").Tap("eth0")
+		host, own := testnet.MAC(w.mac("host", "eth0")), testnet.MAC(w.mac("lan", "eth0"))
+		for i, from := range testnet.Addresses("lan") {
+			to := testnet.Addresses("a1")[i]
+			kind := []uint16{testnet.EtherIPv4, testnet.EtherIPv6}[i]
+			const syn, rst, ack = 2, 4, 16
+			for _, bits := range []byte{ack, syn | ack, rst, 0} {
+				wire.Send(testnet.Ether(host, own, kind, testnet.IP(from, to, testnet.TCP, testnet.Segment(from, to, [2]uint16{80, 7000}, bits))))
+			}
+		}
+		w.Check("a1 -> lan at lan as uplink")
+		Expect(tap.Seen(func(p testnet.Packet) bool {
+			return p.Protocol == testnet.TCP && p.FromPort == 80 && p.ToPort == 7000
+		})).To(BeEmpty())
+	})
+})
+
+// advertisement is a message of a router (RFC 4861 section 4.2), with a prefix of its own to
+// make addresses and routes of, and a way to another network (RFC 4191).
+func advertisement(from string, mac string) []byte {
+	body := testnet.Join(
+		[]byte{64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{3, 4, 64, 0xc0, 0, 1, 0x51, 0x80, 0, 1, 0x51, 0x80, 0, 0, 0, 0},
+		[]byte{0x20, 1, 0xd, 0xb8, 0xb, 0xad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{1, 1}, testnet.MAC(mac),
+	)
+	return testnet.Ether(testnet.MAC("33:33:00:00:00:01"), testnet.MAC(mac), testnet.EtherIPv6,
+		testnet.IP(from, "ff02::1", testnet.ICMPv6, testnet.ICMP6(from, "ff02::1", 134, body)))
+}
+
+// learnt are what a node was told by router advertisements.
+func learnt(node *testnet.Process) string {
+	GinkgoHelper()
+	var found []string
+	for line := range strings.Lines(node.Sh("ip -6 -oneline route show table all; ip -6 -oneline address")) {
+		if strings.Contains(line, "proto ra") || strings.Contains(line, "2001:db8:bad:") {
+			found = append(found, line)
+		}
+	}
+	return strings.Join(found, "")
+}
+
+var _ = Describe("a router that a container plays", Label("root"), func() {
+	var w world
+	BeforeEach(func() { w = newWorld("a1", "a2", "b1") })
+
+	// play has a container play a router, in all ways it can.
+	play := func(name string) {
+		GinkgoHelper()
+		own := w.mac(name, "eth0")
+		wire := w.Node(name).Wire("eth0")
+		for _, from := range []string{"fe80::bad", "fe80::1", v6(name)} {
+			wire.Send(advertisement(from, own))
+			hidden := advertisement(from, own)
+			// Behind a header of options (RFC 8200 section 4.3), with one that is padding.
+			options := testnet.Join([]byte{testnet.ICMPv6, 0, 5, 2, 0, 0, 1, 0}, hidden[54:])
+			wire.Send(testnet.Ether(hidden[:6], hidden[6:12], testnet.EtherIPv6, testnet.IP(from, "ff02::1", 0, options)))
+		}
+	}
+	isAdvertisement := func(p testnet.Packet) bool {
+		return strings.Contains(string(p.Frame), "\x20\x01\x0d\xb8\x0b\xad")
+	}
+
+	DescribeTable("is believed by nobody", func(families string, shown string, more ...string) {
+		w.ShowBridged(shown)
+		for _, name := range []string{"a1", "a2", "b1"} {
+			if families == "both" {
+				w.up(name, more...)
+				continue
+			}
+			succeeds(execute(w.Host, append([]string{
+				"-netns", name, "-containerInterface", "eth0", "-bridgeName", "brg" + fmt.Sprint(strings.Index("ab", name[:1])),
+				"-bridgeAddress", v4("brg"+fmt.Sprint(strings.Index("ab", name[:1]))) + "/24", "-containerAddress", v4(name),
+			}, more...)...))
+		}
+		a2, b1 := w.Node("a2").Tap(""), w.Node("b1").Tap("")
+		host := w.Node("host").Tap("brg0")
+		play("a1")
+		w.Check("a1 -> a2 at a2 as a1 4") // behind it
+		Expect(a2.Seen(isAdvertisement)).To(BeEmpty())
+		Expect(b1.Seen(isAdvertisement)).To(BeEmpty())
+		if len(more) == 0 {
+			Expect(host.Seen(isAdvertisement)).To(BeEmpty())
+		}
+		for _, name := range []string{"host", "a2", "b1"} {
+			Expect(learnt(w.Node(name))).To(BeEmpty(), name)
+		}
+	},
+		Entry("of both families", "both", "1"),
+		Entry("of both families, bridged past the firewall", "both", "0"),
+		Entry("of IPv4 alone", "IPv4", "1"),
+		Entry("not even with -spoofCheck=false", "both", "1", "-spoofCheck=false"),
+		Entry("not even with -spoofCheck=false, of IPv4 alone", "IPv4", "0", "-spoofCheck=false"),
+	)
+
+	It("would be believed where a host listens to routers", func() {
+		w.up("a1")
+		own := w.mac("lan", "eth0")
+		w.Node("lan").Wire("eth0").Send(advertisement("fe80::bad", own))
+		Eventually(func() string { return learnt(w.Node("host")) }).Should(ContainSubstring("default via fe80::bad dev eth0"))
+	})
+})
