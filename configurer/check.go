@@ -36,6 +36,8 @@ type comparison struct {
 	found []netsetgo.Difference
 
 	hostLink, bridge, peer Link
+	// rulesGone says that there are no rules to look for elements in.
+	rulesGone bool
 	// apart is how many of found are mended apart from the attachment.
 	apart int
 	// addresses are those that the container should have, of each family; nil where

@@ -114,6 +114,7 @@ func (c *comparison) compareRules() error {
 		}
 		if !at.There {
 			c.differs(what, present, missing, netsetgo.UpAgain)
+			c.rulesGone = true
 			continue
 		}
 		rules, err := c.host.Rules(table.Family)
@@ -135,6 +136,9 @@ func (c *comparison) compareRules() error {
 
 // compareElements looks for elements of the rules' sets.
 func (c *comparison) compareElements(wanted []firewall.Element) error {
+	if c.rulesGone {
+		return nil // which has been told, and what mends it brings them
+	}
 	found, err := c.host.Find(wanted...)
 	if err != nil {
 		return err
