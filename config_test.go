@@ -212,6 +212,11 @@ var _ = Describe("a configuration", Label("unit"), func() {
 		Expect(config.VethNamePrefix).To(Equal("veth"))
 		Expect(config.ContainerInterface).To(Equal("veth1"))
 		Expect(config.DefaultRoute).To(Equal(netsetgo.Yes))
+		Expect(config.NAT).To(Equal(netsetgo.Yes))
+		Expect(config.AllowInbound).To(Equal(netsetgo.No))
+		Expect(config.Isolated).To(Equal(netsetgo.No))
+		Expect(config.SpoofCheck).To(Equal(netsetgo.Yes))
+		Expect(config.HasIPv6()).To(BeFalse())
 		Expect(config.MTU).To(BeZero(), "that of the host")
 		Expect(config.MAC).To(BeNil(), "derived from the address")
 	})
@@ -219,7 +224,8 @@ var _ = Describe("a configuration", Label("unit"), func() {
 	It("keeps what is given", func() {
 		config := bridged("192.168.7.1/28")
 		config.BridgeName, config.VethNamePrefix, config.ContainerInterface = "tower", "v", "eth0"
-		config.DefaultRoute = netsetgo.No
+		config.DefaultRoute, config.NAT, config.SpoofCheck = netsetgo.No, netsetgo.No, netsetgo.No
+		config.AllowInbound, config.Isolated = netsetgo.Yes, netsetgo.Yes
 		Expect(config.WithDefaults()).To(Equal(config))
 	})
 

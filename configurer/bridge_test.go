@@ -29,7 +29,9 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		Expect(whole.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.String()).To(Equal(whole.String()))
 	},
-		Entry("made", func(bridge *device) { bridge.MTU, bridge.silent, bridge.MAC = 1500, false, bridgeMAC }),
+		Entry("made", func(bridge *device) {
+			bridge.MTU, bridge.silent, bridge.MAC, bridge.Settings = 1500, false, bridgeMAC, newSettings
+		}),
 		Entry("with its MTU", func(bridge *device) { bridge.MAC = bridgeMAC }),
 		Entry("with its address", func(bridge *device) {
 			bridge.MAC = bridgeMAC
@@ -50,12 +52,12 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		Expect(w.host().links).To(HaveLen(3))
 	})
 
-	It("keeps an alias that somebody else wrote", func() {
+	It("remembers its policy, whoever wrote its alias", func() {
 		w := newWorld(1)
 		bridge := w.host().addOurs("brg0")
 		bridge.Alias = "the bridge of the tower"
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
-		Expect(bridge.Alias).To(Equal("the bridge of the tower"))
+		Expect(bridge.Alias).To(ContainSubstring(" policy=closed,nat"))
 	})
 
 	DescribeTable("is refused, with what to do, and nothing is changed",
@@ -94,10 +96,11 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		w := newWorld(2)
 		w.at(doing, func() error {
 			w.onCall = nil
-			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			w.beside(func() error { return w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1) })
 			return nil
 		})
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.finish()
 		w.expectWhole(w.container(1), 2)
 		w.expectWhole(w.container(2), 2)
 		w.expectNoAddressTwice()
@@ -107,6 +110,9 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		Entry("before it is silenced", "ip link set brg0 addrgenmode"),
 		Entry("before its address", "ip address add 10.10.10.1/24"),
 		Entry("before it is up", "ip link set brg0 up"),
+		Entry("before its policy", "lock exclusive"),
+		Entry("before its rules", "nft add table"),
+		Entry("before its uplink is open", "ip link set brg0 alias \"netsetgo number=0 policy=closed,nat was="),
 		Entry("before the pair", "ip link add veth0"),
 		Entry("before the lease", "ip link property add dev veth0 altname netsetgo:a:"),
 		Entry("before the note", "ip link set brg0 alias"),
@@ -123,7 +129,9 @@ var _ = Describe("the bridge", Label("unit"), func() {
 	})
 
 	It("is sought by name in one call, however many links there are", func() {
-		w := newWorld(1)
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		w.conns = nil
 		for range 100 {
 			w.host().add(configurer.Link{Name: "x" + strings.Repeat("y", len(w.host().links)%9)})
 		}

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
@@ -41,6 +40,11 @@ func pairInto(namespace string) configurer.AddPair {
 		Peer: "eth0", PeerMAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 2}, PeerNamespace: called(namespace), Index: new(int),
 	}
 }
+
+var (
+	uplinkSet = firewall.Uplink("", false).Set
+	published = firewall.Ports(netsetgo.Publish{HostPort: 53, ContainerPort: 5353, Protocol: "udp"}, []netip.Addr{netip.MustParseAddr("10.10.10.2")})
+)
 
 // commandLines has every kind of change, and the line that somebody would type.
 var commandLines = []struct {
@@ -93,7 +97,70 @@ var commandLines = []struct {
 		configurer.DeleteRoute{Route: route("192.168.0.0/16", "10.10.10.9", 7)},
 		"ip route delete 192.168.0.0/16 via 10.10.10.9 dev veth0 metric 7",
 	},
+	{configurer.AddTable{Family: firewall.Inet, Version: "7"}, `nft 'add table inet netsetgo { comment "7"; }'`},
+	{configurer.DeleteTable{Family: firewall.Bridge}, "nft 'delete table bridge netsetgo'"},
+	{configurer.AddSet{Set: uplinkSet}, "nft 'add set inet netsetgo uplinks { type nf_proto . ifname; }'"},
+	{
+		configurer.AddSet{Set: firewall.PortMaps()[0]},
+		"nft 'add map inet netsetgo ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }'",
+	},
+	{
+		configurer.AddChain{Chain: firewall.Chain{Family: firewall.Inet, Name: "raw", Type: "filter", Hook: "prerouting", Priority: -300}},
+		"nft 'add chain inet netsetgo raw { type filter hook prerouting priority -300; }'",
+	},
+	{configurer.AddChain{Chain: firewall.Chain{Family: firewall.Inet, Name: "publish"}}, "nft 'add chain inet netsetgo publish'"},
+	{
+		configurer.AddRule{Chain: firewall.Chain{Family: firewall.Inet, Name: "forward"}, Rule: firewall.Rule{
+			Matches: []firewall.Match{{Fields: []firewall.Field{firewall.OutName}, Set: "bridges"}},
+			Verdict: firewall.Verdict{Do: firewall.Drop}, Why: "it's closed",
+		}},
+		`nft 'add rule inet netsetgo forward oifname @bridges drop comment "it'\''s closed"'`,
+	},
+	{
+		configurer.AddElements{Set: uplinkSet, Elements: []firewall.Element{firewall.Uplink("eth0", false), firewall.Uplink("eth.1", true)}},
+		`nft 'add element inet netsetgo uplinks { ipv4 . "eth0", ipv6 . "eth.1" }'`,
+	},
+	{
+		configurer.AddElements{Set: published[0].Set, Elements: published[:1]},
+		"nft 'add element inet netsetgo ports4 { udp . 53 : 10.10.10.2 . 5353 }'",
+	},
+	{
+		configurer.DeleteElements{Set: published[0].Set, Elements: published[:1]},
+		"nft 'delete element inet netsetgo ports4 { udp . 53 }'",
+	},
+	{configurer.SetSysctl{Key: "net/ipv4/conf/br.7/forwarding", Value: "1"}, "sysctl -w net/ipv4/conf/br.7/forwarding=1"},
+	{
+		configurer.SetPort{Link: 4, Port: configurer.Port{Learning: true, Isolated: true}},
+		"ip link set dev veth0 type bridge_slave learning on locked off isolated on hairpin off group_fwd_mask 65533",
+	},
+	{
+		configurer.SetPort{Link: 4, Port: configurer.Port{Locked: true, Hairpin: true}},
+		"ip link set dev veth0 type bridge_slave learning off locked on isolated off hairpin on group_fwd_mask 65533",
+	},
+	{
+		configurer.AddPortMAC{Link: 4, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}},
+		"bridge fdb add 02:00:00:00:00:09 dev veth0 master static",
+	},
+	{configurer.ForgetFlows{Port: 53}, "conntrack -D -f ipv4 -p udp --dport 53 || true"},
+	{configurer.ForgetFlows{IPv6: true, Port: 53}, "conntrack -D -f ipv6 -p udp --dport 53 || true"},
+	{
+		configurer.AddAddress{Link: 4, Address: netip.MustParsePrefix("fd10::7/64")},
+		"ip address add fd10::7/64 nodad dev veth0",
+	},
+	{
+		configurer.AddRoute{Route: route("::/0", "fd10::1", 0)},
+		"ip -6 route add default via fd10::1 dev veth0 proto static",
+	},
+	{
+		configurer.DeleteRoute{Route: route("fd99::/16", "fd10::9", 7)},
+		"ip -6 route delete fd99::/16 via fd10::9 dev veth0 metric 7",
+	},
 	// Wherever a link is named it may be called anything.
+	{
+		configurer.SetPort{Link: 5},
+		"ip link set dev 'a b' type bridge_slave learning off locked off isolated off hairpin off group_fwd_mask 65533",
+	},
+	{configurer.AddPortMAC{Link: 5, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}, "bridge fdb add 02:00:00:00:00:09 dev 'a b' master static"},
 	{configurer.DeleteLink{Link: 5}, "ip link delete dev 'a b'"},
 	{configurer.SetUp{Link: 5, Up: true}, "ip link set dev 'a b' up"},
 	{configurer.AddAltname{Link: 5, Name: "x"}, "ip link property add dev 'a b' altname x"},
@@ -153,77 +220,6 @@ func kindsOfChange() []string {
 	}
 	return kinds
 }
-
-// oddTexts are what a container may call itself, and the word that a shell reads it by.
-var oddTexts = []struct{ what, text, word string }{
-	{"a plain name", "veth0", "veth0"},
-	{"everything that is plain", "azAZ09_@%+=:,./-", "azAZ09_@%+=:,./-"},
-	{"nothing", "", "''"},
-	{"a space", "a b", "'a b'"},
-	{"a quote", "it's", `'it'\''s'`},
-	{"two quotes", "''", `''\'''\'''`},
-	{"double quotes", `a"b`, `'a"b'`},
-	{"a backslash", `a\b`, `'a\b'`},
-	{"a command", "$(reboot)", "'$(reboot)'"},
-	{"an old command", "`reboot`", "'`reboot`'"},
-	{"the end of a command", "a;reboot", "'a;reboot'"},
-	{"a comment", "#a", "'#a'"},
-	{"a home", "~root", "'~root'"},
-	{"a pattern", "*", "'*'"},
-	{"another alphabet", "schön", "'schön'"},
-	{"a line's end", "a\nb", `"$(printf 'a\012b')"`},
-	{"a tab", "a\tb", `"$(printf 'a\011b')"`},
-	{"an escape sequence", "\x1b[31mred", `"$(printf '\033[31mred')"`},
-	{"a deletion", "a\x7f", `"$(printf 'a\177')"`},
-	{"a control character beside digits", "\x017", `"$(printf '\0017')"`},
-	{"a control character, quotes and a backslash", "\a'\\\"$(reboot)`", "\"$(printf '\\007\\047\\134\"$(reboot)`')\""},
-	{"a control character of the upper half", "\u009b31m", `"$(printf '\302\23331m')"`},
-	{"a hyphen first, and a control character", "-n\x1b", `"$(printf '\055n\033')"`},
-	{"a percent sign beside a control character", "\x1b%s", `"$(printf '\033\045s')"`},
-	{"what turns a line round", "a\u202eb", `"$(printf 'a\342\200\256b')"`},
-	{"what isn't text", "a\xffb", `"$(printf 'a\377b')"`},
-	{"the sign for what isn't text", "a\ufffdb", `"$(printf 'a\357\277\275b')"`},
-	{"a letter of another alphabet beside a control character", "ö\r", `"$(printf '\303\266\015')"`},
-}
-
-var _ = Describe("quoting for a shell", Label("unit"), func() {
-	for _, odd := range oddTexts {
-		It("makes one word of "+odd.what, func() {
-			Expect(configurer.Quote(odd.text)).To(Equal(odd.word))
-		})
-	}
-
-	It("makes words that a shell reads as what they were", func() {
-		command := `printf '%s\0'`
-		var texts []string
-		for _, odd := range oddTexts {
-			command += " " + configurer.Quote(odd.text)
-			texts = append(texts, odd.text)
-		}
-		all := make([]byte, 0, 255)
-		for b := range 255 {
-			all = append(all, byte(b)+1) // a name holds no NUL
-		}
-		for _, text := range append(slices.Clone(texts), string(all)) {
-			said, err := exec.Command("sh", "-c", "printf %s "+configurer.Quote(text)).Output()
-			Expect(err).NotTo(HaveOccurred())
-			Expect(string(said)).To(Equal(text))
-		}
-		said, err := exec.Command("sh", "-c", command).Output()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(strings.Split(strings.TrimSuffix(string(said), "\x00"), "\x00")).To(Equal(texts), "many on one line")
-	})
-
-	It("makes nothing that a terminal acts on", func() {
-		for b := range 256 {
-			for _, text := range []string{string([]byte{byte(b)}), string(rune(b))} {
-				for _, r := range configurer.Quote(text) {
-					Expect(r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f)).To(BeTrue(), "%q of %q", r, text)
-				}
-			}
-		}
-	})
-})
 
 var _ = Describe("a command for another namespace", Label("unit"), func() {
 	DescribeTable("is typed on the host", func(path, command, line string) {

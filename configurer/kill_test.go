@@ -181,18 +181,18 @@ var _ = Describe("any order of runs", Label("unit"), func() {
 				connected[n] = false
 			case 2:
 				done = "up, killed"
-				was, err := w.kill(1+random.IntN(45), up)
+				was, err := w.kill(1+random.IntN(75), up)
 				Expect(err).NotTo(HaveOccurred())
 				connected[n] = connected[n] || !was
 			case 3:
 				done = "down, killed"
-				_, err := w.kill(1+random.IntN(15), down)
+				_, err := w.kill(1+random.IntN(30), down)
 				Expect(err).NotTo(HaveOccurred())
 				connected[n] = len(w.attached(s)) > 0
 			case 4:
 				done = "up, failing"
-				nth := 1 + random.IntN(45)
-				w.onCall = failing(nth, anyCall, errBroken, false)
+				nth := 1 + random.IntN(75)
+				w.onCall = failing(nth, func(doing string) bool { return !remembers(doing) }, errBroken, false)
 				err := up()
 				w.onCall = nil
 				connected[n] = connected[n] || err == nil

@@ -56,7 +56,7 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		Expect(w.netset().List()).To(Equal([]netsetgo.Listed{
 			whole(),
 			{
-				Container: "net:[4026532001]", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.20.3.4")},
+				Container: "net:[4026532001]", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.20.3.4"), netip.MustParseAddr("fd20::7")},
 				MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, Bridge: "tower", HostLink: "v0", State: netsetgo.StateUp,
 			},
 			{

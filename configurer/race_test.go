@@ -125,15 +125,16 @@ var _ = Describe("the names of the pair", Label("unit"), func() {
 func peers(a, b *device) { a.peer, b.peer = b, a }
 
 var _ = Describe("two runs for one container", Label("unit"), func() {
-	DescribeTable("make one attachment, when the other is quicker", func(doing string) {
+	DescribeTable("make one attachment, when the other comes meanwhile", func(doing string) {
 		w, whole := newWorld(1), newWorld(1)
 		Expect(whole.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
 		w.at(doing, func() error {
 			w.onCall = nil
-			Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
+			w.beside(func() error { return w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid) })
 			return nil
 		})
 		Expect(w.netset().Up(netsetgo.NetworkConfig{ID: "web"}, firstPid)).To(Succeed())
+		w.finish()
 		Expect(w.String()).To(Equal(whole.String()))
 		w.expectNothingOpen()
 	},
@@ -277,8 +278,10 @@ var _ = Describe("the lock", Label("unit"), func() {
 		w.expectNothingOpen()
 	})
 
-	It("isn't waited for by runs that attach, from each other", func() {
-		w := newWorld(1)
+	It("isn't waited for by runs that attach, from each other, where the rules are in place", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		w.expectNothingOpen()
 		other := &configurerfakes.FakeLock{}
 		w.locks[other] = shared
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())

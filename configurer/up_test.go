@@ -16,8 +16,11 @@ import (
 func everyOption() netsetgo.NetworkConfig {
 	ip, subnet, err := net.ParseCIDR("10.20.0.1/16")
 	Expect(err).NotTo(HaveOccurred())
+	ip6, subnet6, err := net.ParseCIDR("fd20::1/64")
+	Expect(err).NotTo(HaveOccurred())
 	return netsetgo.NetworkConfig{
 		BridgeName: "tower", BridgeIP: ip, Subnet: subnet, ContainerIP: net.ParseIP("10.20.3.4"),
+		BridgeIP6: ip6, Subnet6: subnet6, ContainerIP6: net.ParseIP("fd20::7"),
 		VethNamePrefix: "v", ContainerInterface: "eth0", ID: "web:1", MTU: 1400,
 		MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9},
 		Routes: []netsetgo.Route{
@@ -25,7 +28,23 @@ func everyOption() netsetgo.NetworkConfig {
 			{Destination: netip.MustParsePrefix("172.16.0.0/12")},
 		},
 		DefaultRoute: netsetgo.No,
+		NAT:          netsetgo.No, AllowInbound: netsetgo.Yes, Isolated: netsetgo.Yes, SpoofCheck: netsetgo.No,
+		Publish: []netsetgo.Publish{
+			{HostPort: 8080, ContainerPort: 80, Count: 2, Protocol: "tcp"},
+			{HostIP: netip.MustParseAddr("192.0.2.9"), HostPort: 53, ContainerPort: 5353, Count: 1, Protocol: "udp"},
+		},
 	}
+}
+
+// onAnyBridge is a configuration without what it asks of the bridge, and with addresses
+// that any bridge has.
+func onAnyBridge(config netsetgo.NetworkConfig) netsetgo.NetworkConfig {
+	config.BridgeName, config.BridgeIP, config.Subnet, config.ContainerIP, config.MTU = "", nil, nil, nil, 0
+	config.BridgeIP6, config.Subnet6, config.ContainerIP6 = nil, nil, nil
+	config.NAT, config.AllowInbound, config.Isolated, config.Publish = netsetgo.Default, netsetgo.Default, netsetgo.Default, nil
+	config.SpoofCheck = netsetgo.Default
+	config.Routes = config.Routes[1:]
+	return config
 }
 
 var _ = Describe("connecting a container", Label("unit"), func() {
@@ -35,13 +54,27 @@ var _ = Describe("connecting a container", Label("unit"), func() {
 		Expect(strings.Join(w.log, "\n")).To(Equal(`
 ip link add brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge
 ip link set brg0 addrgenmode none
+sysctl -w net/ipv6/conf/brg0/accept_ra=0
 ip link set brg0 mtu 1450
 ip address add 10.10.10.1/24 dev brg0
 ip link set brg0 up
+ip link set brg0 alias "netsetgo number=0 policy=closed,nat"
+nft add table inet
+nft add table bridge
+nft add element bridges { "brg0" }
+nft add element masqueraded { "brg0" }
+nft add element same { "brg0" . "brg0" }
+sysctl -w net/ipv4/conf/brg0/forwarding=1
+ip link set brg0 alias "netsetgo number=0 policy=closed,nat was=2/forwarding:0"
+nft add element uplinks { ipv4 . "eth0" }
+sysctl -w net/ipv4/conf/eth0/forwarding=1
 ip link add veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 up type veth peer veth1 address 6e:73:0a:0a:0a:02 netns c1
 ip link set veth0 addrgenmode none
 ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2
-ip link set brg0 alias "netsetgo next=10.10.10.3 number=1"
+bridge link set dev veth0 learning off locked on isolated off hairpin off
+bridge fdb add 6e:73:0a:0a:0a:02 dev veth0 master static
+nft add element senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }
+ip link set brg0 alias "netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0"
 ip -n c1 link set lo up
 ip -n c1 link set veth1 addrgenmode none
 ip -n c1 link set veth1 up
@@ -59,13 +92,20 @@ ip link property add dev veth0 altname netsetgo:n:veth1:4026532001`[1:]))
 host
  1: lo up mtu 65536
    inet 127.0.0.1/8
- 2: eth0 up mtu 1450
- 3: brg0 up mtu 1450 type bridge address 6e:73:0a:0a:0a:01 group 7238503 addrgenmode none alias netsetgo next=10.10.10.3 number=1
+ 2: eth0 up mtu 1450 sysctl forwarding=1
+ 3: brg0 up mtu 1450 type bridge address 6e:73:0a:0a:0a:01 group 7238503 addrgenmode none sysctl forwarding=1 ipv6/accept_ra=0 alias netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0
    inet 10.10.10.1/24
- 4: veth0@c1:veth1 up mtu 1450 master 3 type veth address fe:73:0a:0a:0a:02 group 7238503 addrgenmode none
+ 4: veth0@c1:veth1 up mtu 1450 master 3 type veth address fe:73:0a:0a:0a:02 group 7238503 addrgenmode none port learning=off,locked,mac=6e:73:0a:0a:0a:02
    altname netsetgo:a:brg0:10.10.10.2
    altname netsetgo:n:veth1:4026532001
  route 0.0.0.0/0 via 192.0.2.1 on link 2
+ table inet
+   bridges { "brg0" }
+   masqueraded { "brg0" }
+   same { "brg0" . "brg0" }
+   uplinks { ipv4 . "eth0" }
+ table bridge
+   senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }
 c1
  1: lo up mtu 65536
    inet 127.0.0.1/8
@@ -82,19 +122,38 @@ c1
 host
  1: lo up mtu 65536
    inet 127.0.0.1/8
- 2: eth0 up mtu 1450
- 3: tower up mtu 1400 type bridge address 6e:73:0a:14:00:01 group 7238503 addrgenmode none alias netsetgo next=10.20.3.5 number=1
+ 2: eth0 up mtu 1450 sysctl forwarding=1
+ 3: tower up mtu 1400 type bridge address 6e:73:0a:14:00:01 group 7238503 addrgenmode none sysctl forwarding=1 ipv6/accept_ra=0 ipv6/force_forwarding=1 route_localnet=1 alias netsetgo next=10.20.3.5 number=1 policy=open,isolated was=2/forwarding:0
    inet 10.20.0.1/16
- 4: v0@c1:eth0 up mtu 1400 master 3 type veth address fe:73:0a:14:03:04 group 7238503 addrgenmode none
+   inet6 fd20::1/64
+   inet6 fe80::1/64
+ 4: v0@c1:eth0 up mtu 1400 master 3 type veth address fe:36:e0:3d:cf:e8 group 7238503 addrgenmode none port hairpin,isolated
    altname netsetgo:a:tower:10.20.3.4
+   altname netsetgo:a:tower:fd20::7
+   altname netsetgo:p:tcp:8080-8081:80:*
+   altname netsetgo:p:udp:53:5353:192.0.2.9
    altname netsetgo:c:eth0:web:1
    altname netsetgo:n:eth0:4026532001
  route 0.0.0.0/0 via 192.0.2.1 on link 2
+ table inet
+   addressports4 { 192.0.2.9 . udp . 53 : 10.20.3.4 . 5353 }
+   bridges { "tower" }
+   inbound { "tower" }
+   isolated { "tower" }
+   ports4 { tcp . 8080 : 10.20.3.4 . 80, tcp . 8081 : 10.20.3.4 . 81 }
+   ports6 { tcp . 8080 : fd20::7 . 80, tcp . 8081 : fd20::7 . 81 }
+   published4 { 10.20.3.4 }
+   published6 { fd20::7 }
+   same { "tower" . "tower" }
+   uplinks { ipv4 . "eth0" }
+ table bridge
+   unchecked { 4 }
 c1
  1: lo up mtu 65536
    inet 127.0.0.1/8
  2: eth0@host:v0 up mtu 1400 type veth address 02:00:00:00:00:09 addrgenmode none
    inet 10.20.3.4/16
+   inet6 fd20::7/64
  route 192.168.0.0/16 via 10.20.0.9 metric 7 on link 2
  route 172.16.0.0/12 via 10.20.0.1 on link 2
 `[1:]))
@@ -141,7 +200,7 @@ c1
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
 		Expect(w.host().named("netsetgo:a:brg0:10.10.10.3").Name).To(Equal("veth1"))
-		Expect(w.host().named("brg0").Alias).To(Equal("netsetgo next=10.10.10.4 number=2"))
+		Expect(w.host().named("brg0").Alias).To(HavePrefix("netsetgo next=10.10.10.4 number=2 "))
 	})
 
 	It("doesn't use an address again at once", func() {
@@ -220,11 +279,16 @@ var _ = Describe("inspecting an attachment", Label("unit"), func() {
 		w.log = nil
 		Expect(w.netset().Inspect(config, 0)).To(Equal(netsetgo.Attachment{
 			Bridge:          netsetgo.Interface{Name: "tower", MAC: net.HardwareAddr{0x6e, 0x73, 10, 20, 0, 1}, MTU: 1400},
-			HostLink:        netsetgo.Interface{Name: "v0", MAC: net.HardwareAddr{0xfe, 0x73, 10, 20, 3, 4}, MTU: 1400},
+			HostLink:        netsetgo.Interface{Name: "v0", MAC: net.HardwareAddr{0xfe, 0x36, 0xe0, 0x3d, 0xcf, 0xe8}, MTU: 1400},
 			Container:       netsetgo.Interface{Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MTU: 1400},
-			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")},
-			Leases:          []netsetgo.Lease{{Address: netip.MustParseAddr("10.20.3.4"), Gateway: netip.MustParsePrefix("10.20.0.1/16")}},
-			Sandbox:         config.Namespace.Name(), ID: "web:1",
+			BridgeAddresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16"), netip.MustParsePrefix("fd20::1/64")},
+			Leases: []netsetgo.Lease{
+				{Address: netip.MustParseAddr("10.20.3.4"), Gateway: netip.MustParsePrefix("10.20.0.1/16")},
+				{Address: netip.MustParseAddr("fd20::7"), Gateway: netip.MustParsePrefix("fd20::1/64")},
+			},
+			NAT: netsetgo.No, AllowInbound: netsetgo.Yes, Isolated: netsetgo.Yes, SpoofCheck: false,
+			Publish: config.Publish,
+			Sandbox: config.Namespace.Name(), ID: "web:1",
 			Routes: []netsetgo.Route{
 				{Destination: netip.MustParsePrefix("192.168.0.0/16"), Gateway: netip.MustParseAddr("10.20.0.9"), Metric: 7},
 				{Destination: netip.MustParsePrefix("172.16.0.0/12"), Gateway: netip.MustParseAddr("10.20.0.1")},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/netsetgo/netsetgo/configurer"
 )
@@ -15,27 +16,53 @@ var (
 	errInvalid     = errors.New("invalid argument")
 )
 
-// do makes changes in one go: the later ones are tried also after one has failed.
+// do makes changes in one go: the later ones are tried also after one has failed. Those
+// of nftables that stand beside each other are one.
 func (w *world) do(s *space, steps []configurer.Step) []error {
-	errs := make([]error, len(steps))
-	for i, step := range steps {
-		change := step.Change
-		text := w.describe(s, change)
-		made, err := w.call("%s", text)
-		switch {
-		case err == nil:
-			errs[i] = w.apply(s, change)
-		case made:
-			_ = w.apply(s, withoutAnswer(change)) // how it ended, nobody learns
-			errs[i] = err
-		default:
-			errs[i] = err
+	errs := make([]error, 0, len(steps))
+	for len(steps) > 0 {
+		n := 1
+		for isFirewall(steps[0].Change) && n < len(steps) && isFirewall(steps[n].Change) {
+			n++
 		}
-		if errs[i] == nil {
-			w.log = append(w.log, text)
+		err := w.doOne(s, steps[:n])
+		for range n {
+			errs = append(errs, err)
 		}
+		steps = steps[n:]
 	}
 	return errs
+}
+
+func (w *world) doOne(s *space, steps []configurer.Step) error {
+	var texts []string
+	for _, step := range steps {
+		if text := w.describe(s, step.Change); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	apply := func(withAnswer bool) error {
+		if isFirewall(steps[0].Change) {
+			return s.transact(steps)
+		}
+		change := steps[0].Change
+		if !withAnswer {
+			change = withoutAnswer(change)
+		}
+		return w.apply(s, change)
+	}
+	made, err := w.call("%s", strings.Join(texts, "; "))
+	switch {
+	case err == nil:
+		err = apply(true)
+	case made:
+		_ = apply(false) // how it ended, nobody learns
+	}
+	if err == nil {
+		w.log = append(w.log, texts...)
+		w.made += len(steps)
+	}
+	return err
 }
 
 // withoutAnswer is a change whose answer is lost: no index comes back.
@@ -75,6 +102,19 @@ func (w *world) apply(s *space, change configurer.Change) error {
 		return s.change(change.Link, func(d *device) error { d.Alias = change.Alias; return nil })
 	case configurer.SilenceIPv6:
 		return s.change(change.Link, func(d *device) error { d.silent = true; return nil })
+	case configurer.SetPort:
+		return s.change(change.Link, func(d *device) error {
+			can := d.Port.CanLock
+			d.Port = change.Port
+			d.Port.CanLock, d.Port.Locked = can, can && change.Port.Locked
+			return nil
+		})
+	case configurer.AddPortMAC:
+		return s.change(change.Link, func(d *device) error { return s.addPortMAC(d, change.MAC) })
+	case configurer.SetSysctl:
+		return s.setSysctl(change.Key, change.Value)
+	case configurer.ForgetFlows:
+		return nil // there may be none
 	case configurer.AddAltname:
 		return s.change(change.Link, func(d *device) error {
 			if s.named(change.Name) != nil {
@@ -127,6 +167,7 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 	host := s.add(configurer.Link{
 		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC, Master: change.Master, Group: change.Group,
 	})
+	host.Port = configurer.Port{Learning: true, CanLock: !s.cantLock}
 	host.peer = other.add(configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC})
 	host.peer.peer = host
 	other.known = true
@@ -221,6 +262,19 @@ func (w *world) describe(s *space, change configurer.Change) string {
 		return fmt.Sprintf("%s route add %s", ip, change.Route)
 	case configurer.DeleteRoute:
 		return fmt.Sprintf("%s route delete %s", ip, change.Route)
+	case configurer.SetSysctl:
+		return fmt.Sprintf("sysctl -w %s=%s", change.Key, change.Value)
+	case configurer.SetPort:
+		on := map[bool]string{true: "on", false: "off"}
+		return fmt.Sprintf("bridge link set dev %s learning %s locked %s isolated %s hairpin %s", name(change.Link),
+			on[change.Port.Learning], on[change.Port.Locked], on[change.Port.Isolated], on[change.Port.Hairpin])
+	case configurer.AddPortMAC:
+		return fmt.Sprintf("bridge fdb add %s dev %s master static", change.MAC, name(change.Link))
+	case configurer.ForgetFlows:
+		return fmt.Sprintf("conntrack -D -f %s -p udp --dport %d", map[bool]string{true: "ipv6", false: "ipv4"}[change.IPv6], change.Port)
+	}
+	if isFirewall(change) {
+		return describeFirewall(change)
 	}
 	panic(fmt.Sprintf("the fake kernel doesn't know %T", change))
 }

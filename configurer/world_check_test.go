@@ -37,13 +37,17 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		Entry("a prefix", func(config *netsetgo.NetworkConfig) { config.VethNamePrefix, config.ContainerInterface = "v1", "veth1" },
 			"name of the host link: v1 and a number, not veth0\n"),
 		Entry("a MAC", func(config *netsetgo.NetworkConfig) { config.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 9} },
-			"MAC of veth1 in the container: 02:00:00:00:00:09, not 6e:73:0a:0a:0a:02\n"),
+			"MAC of veth1 in the container: 02:00:00:00:00:09, not 6e:73:0a:0a:0a:02\n"+
+				"MAC known of port veth0: 02:00:00:00:00:09, not missing\n"+
+				"element of senders4: 02:00:00:00:00:09 . 10.10.10.2, not missing\n"),
 		Entry("an MTU", func(config *netsetgo.NetworkConfig) { config.MTU = 1300 },
 			"MTU of veth0: 1300, not 1450\nMTU of veth1 in the container: 1300, not 1450\n"),
 		Entry("an address", func(config *netsetgo.NetworkConfig) { config.ContainerIP = net.IPv4(10, 10, 10, 9) },
 			"lease of veth0: 10.10.10.9, not 10.10.10.2\n"+
 				"MAC of veth1 in the container: 6e:73:0a:0a:0a:09, not 6e:73:0a:0a:0a:02\n"+
-				"address of veth1 in the container: 10.10.10.9/24, not [10.10.10.2/24]\n"),
+				"address of veth1 in the container: 10.10.10.9/24, not [10.10.10.2/24]\n"+
+				"MAC known of port veth0: 6e:73:0a:0a:0a:09, not missing\n"+
+				"element of senders4: 6e:73:0a:0a:0a:09 . 10.10.10.9, not missing\n"),
 		Entry("no default route", func(config *netsetgo.NetworkConfig) { config.DefaultRoute = netsetgo.No },
 			"route 0.0.0.0/0 via 10.10.10.1 of the container: none, not present\n"),
 		Entry("another default route", func(config *netsetgo.NetworkConfig) {

@@ -32,13 +32,17 @@ func (w *world) kernel() *configurerfakes.FakeKernel {
 }
 
 // netset is the whole: both sides, on this world.
-func (w *world) netset() *netsetgo.Netset {
-	kernel := w.kernel()
-	return netsetgo.New(configurer.NewHostConfigurer(kernel), configurer.NewContainerConfigurer(kernel))
+func (w *world) netset() *netsetgo.Netset { return w.netsetOn(w.kernel()) }
+
+func (w *world) netsetOn(kernel configurer.Kernel) *netsetgo.Netset {
+	host := configurer.NewHostConfigurer(kernel)
+	host.Warn = func(text string) { w.warnings = append(w.warnings, text) }
+	return netsetgo.New(host, configurer.NewContainerConfigurer(kernel))
 }
 
 func (w *world) call(format string, args ...any) (made bool, err error) {
 	w.calls++
+	w.handOver()
 	if w.onCall == nil {
 		return true, nil
 	}
@@ -114,24 +118,14 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		var addresses []netip.Prefix
 		for _, d := range s.links {
 			if link == 0 || d.Index == link {
-				addresses = append(addresses, d.addresses...)
+				addresses = append(addresses, d.global()...)
 			}
 		}
 		return addresses, nil
 	})
 	conn.RoutesCalls(func() ([]configurer.Route, error) { return w.routes(s) })
 	conn.RouteToCalls(func(addr netip.Addr) (configurer.Route, error) { return w.routeTo(s, addr) })
-	conn.DefaultDeviceCalls(func() (int, error) {
-		if _, err := w.call("default device"); err != nil {
-			return 0, err
-		}
-		for _, route := range s.routes {
-			if route.Destination.Bits() == 0 {
-				return route.Link, nil
-			}
-		}
-		return 0, configurer.ErrNotFound
-	})
+	conn.UplinksCalls(func() ([]configurer.Uplink, error) { return w.uplinks(s) })
 	conn.NamespaceIDCalls(func(file *os.File) (int, error) {
 		if _, err := w.call("namespace id"); err != nil {
 			return 0, err
@@ -145,6 +139,7 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 		_, err := w.call("namespace %d lives", id)
 		return err == nil && !w.spaces[id].dying, err
 	})
+	w.connectFirewall(conn, s)
 	conn.DoCalls(func(steps ...configurer.Step) []error { return w.do(s, steps) })
 	w.conns = append(w.conns, conn)
 	return conn, nil
@@ -225,7 +220,7 @@ func (s *space) allRoutes() []configurer.Route {
 	for _, d := range s.links {
 		for _, address := range d.addresses {
 			if d.Up && d.Index != loopback {
-				routes = append(routes, configurer.Route{Route: netsetgo.Route{Destination: address.Masked()}, Link: d.Index})
+				routes = append(routes, configurer.Route{Route: netsetgo.Route{Destination: address.Masked(), Metric: subnetMetric(address)}, Link: d.Index})
 			}
 		}
 	}
@@ -257,6 +252,9 @@ func (w *world) tryLock(held configurer.Lock, alone bool) (configurer.Lock, erro
 	}
 	for lock, how := range w.locks {
 		if lock != mine && (how == exclusive || alone && how == shared) {
+			w.busy++
+			Expect(w.busy).To(BeNumerically("<", 1000), "the lock is waited for without an end")
+			w.letOthersGoOn()
 			return nil, configurer.ErrBusy
 		}
 	}

@@ -2,6 +2,7 @@ package configurer_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -21,19 +22,28 @@ import (
 type world struct {
 	// spaces are the namespaces; the first is the host's.
 	spaces []*space
-	// calls counts the calls to the kernel, log has the changes that were made.
-	calls int
-	log   []string
+	// calls counts the calls to the kernel, made the changes; log has all changes but
+	// those that only build a table of rules.
+	calls, made int
+	log         []string
 	// onCall is asked ahead of each call: an error fails it, and made says whether
 	// the change is made all the same. A panic kills the run.
 	onCall func(call int, doing string) (made bool, err error)
 
+	// other is a run beside the one that began it.
+	other *otherRun
+
 	// What the runs hold open.
 	conns []*configurerfakes.FakeConn
 	locks map[*configurerfakes.FakeLock]mode
+	busy  int // how often a lock wasn't given
 	files map[*os.File]*space
 	// pinned are the files that a run opened, and has to close.
 	pinned []*os.File
+
+	// blocks are what others keep from being forwarded, and warnings what Host said of it.
+	blocks   []configurer.Block
+	warnings []string
 }
 
 type mode int
@@ -52,7 +62,12 @@ type space struct {
 	inode  uint64
 	links  []*device
 	routes []configurer.Route
-	last   int // the highest index given
+	rules  ruleset
+	// sysctls are those that aren't of a link, by their keys.
+	sysctls map[string]string
+	last    int // the highest index given
+	// cantLock is of a kernel before 5.18.
+	cantLock bool
 	// known is set when the host has a number for it; dying when its last user is
 	// gone, unnamed when the host's number is gone too.
 	known, dying, unnamed bool
@@ -63,7 +78,8 @@ type device struct {
 	in        *space
 	peer      *device
 	addresses []netip.Prefix
-	silent    bool // gives itself no IPv6 addresses
+	silent    bool               // gives itself no IPv6 addresses
+	macs      []net.HardwareAddr // known as those of the port
 }
 
 // The host's uplink and its MTU, and the first container's pid and inode.
@@ -96,7 +112,8 @@ const loopback = 1
 
 func (w *world) space(name string) *space {
 	n := len(w.spaces)
-	s := &space{name: name, number: n, pid: firstPid + n - 1, inode: firstInode + uint64(n) - 1}
+	s := &space{name: name, number: n, pid: firstPid + n - 1, inode: firstInode + uint64(n) - 1, rules: ruleset{}}
+	s.sysctls = map[string]string{allForwarding6: "0"}
 	s.add(configurer.Link{Name: "lo", MTU: 65536})
 	w.spaces = append(w.spaces, s)
 	return s
@@ -111,7 +128,7 @@ func (w *world) container(n int) *space { return w.spaces[n] }
 
 func (s *space) add(link configurer.Link) *device {
 	s.last++
-	link.Index = s.last
+	link.Index, link.Settings = s.last, newSettings
 	d := &device{Link: link, in: s}
 	s.links = append(s.links, d)
 	return d
@@ -207,7 +224,7 @@ func (w *world) String() string {
 		for _, d := range s.links {
 			fmt.Fprintf(&text, " %s\n", d)
 			for _, address := range d.addresses {
-				fmt.Fprintf(&text, "   inet %s\n", address)
+				fmt.Fprintf(&text, "   %s %s\n", map[bool]string{true: "inet", false: "inet6"}[address.Addr().Is4()], address)
 			}
 			for _, name := range d.Altnames {
 				fmt.Fprintf(&text, "   altname %s\n", name)
@@ -216,6 +233,7 @@ func (w *world) String() string {
 		for _, route := range s.routes {
 			fmt.Fprintf(&text, " route %s\n", route)
 		}
+		text.WriteString(s.rules.String())
 	}
 	return text.String()
 }
@@ -239,6 +257,8 @@ func (d *device) String() string {
 		{"address", d.MAC != nil, d.MAC},
 		{"group", d.Group != 0, d.Group},
 		{"addrgenmode", d.silent, "none"},
+		{"port", d.describePort() != "", d.describePort()},
+		{"sysctl", d.describeSettings() != "", d.describeSettings()},
 		{"alias", d.Alias != "", d.Alias},
 	} {
 		if field.shown {

@@ -18,21 +18,26 @@ import (
 func traced(kernel configurer.Kernel) (*netsetgo.Netset, *transcript) {
 	t := &transcript{}
 	kernel = trace.Kernel(kernel, func(event trace.Event) { *t = append(*t, event) })
-	return netsetgo.New(configurer.NewHostConfigurer(kernel), configurer.NewContainerConfigurer(kernel)), t
+	host := configurer.NewHostConfigurer(kernel)
+	host.Warn = func(string) {} // what is warned of is looked for only then
+	return netsetgo.New(host, configurer.NewContainerConfigurer(kernel)), t
 }
 
 type transcript []trace.Event
 
-// made are the changes that were made, one a line.
+// made are the changes that were made, one a line, without what only builds tables of
+// rules.
 func (t transcript) made() string {
 	var text strings.Builder
 	for _, event := range t {
-		if event.Err == nil {
+		if event.Err == nil && !buildsTable.MatchString(event.Command) {
 			fmt.Fprintf(&text, "%s  # %s\n", event.Command, event.Why)
 		}
 	}
 	return text.String()
 }
+
+var buildsTable = regexp.MustCompile(`^nft 'add (set|map|chain|rule) `)
 
 // String has what was refused as well.
 func (t transcript) String() string {
@@ -50,19 +55,27 @@ var (
 	pairRefused = regexp.MustCompile(`(?m)^ip link add name [A-Za-z]+[0-9]+ up .*: exists already\n`)
 )
 
+// What a dry run can't know, or doesn't show: the index of a link that it doesn't make,
+// and what a new bridge is set to of itself.
+var (
+	byIndex    = regexp.MustCompile(`(?m)^(nft '(?:add|delete) element bridge netsetgo unchecked) \{ [0-9]+ \}`)
+	ofNewLinks = regexp.MustCompile(`(?m)^sysctl -w net/ipv6/conf/.*\n`)
+)
+
 // unnumbered is a transcript without what is drawn at random: where the first number
 // of a host link is taken, the next ones are.
 func (t transcript) unnumbered() string {
 	text := pairRefused.ReplaceAllString(t.String(), "")
+	text = ofNewLinks.ReplaceAllString(byIndex.ReplaceAllString(text, "$1 { N }"), "")
 	pair := pairMade.FindStringSubmatch(text)
 	if pair == nil {
 		return text
 	}
 	number, err := strconv.Atoi(pair[2])
 	Expect(err).NotTo(HaveOccurred())
-	onHost := regexp.MustCompile(`(?m)^(ip link (?:add name|.*dev)) ` + pair[1] + pair[2] + `\b`)
+	onHost := regexp.MustCompile(`(?m)^(ip link (?:add name|.*dev)|bridge fdb .* dev) ` + pair[1] + pair[2] + `\b`)
 	text = onHost.ReplaceAllString(text, "$1 "+pair[1]+"N")
-	return strings.ReplaceAll(text, fmt.Sprintf("number=%d'", number+1), "number=N+1'")
+	return strings.ReplaceAll(text, fmt.Sprintf("number=%d ", number+1), "number=N+1 ")
 }
 
 var _ = Describe("a run that is shown", Label("unit"), func() {
@@ -73,13 +86,27 @@ var _ = Describe("a run that is shown", Label("unit"), func() {
 		Expect(shown.made()).To(Equal(`
 ip link add name brg0 address 6e:73:0a:0a:0a:01 group 7238503 type bridge  # the containers' bridge; the group is netsetgo's mark
 ip link set dev brg0 addrgenmode none  # no IPv6 addresses that nobody asked for
+sysctl -w net/ipv6/conf/brg0/accept_ra=0  # no container tells the host a route
 ip link set dev brg0 mtu 1450  # what its ports will have
 ip address add 10.10.10.1/24 broadcast 10.10.10.255 dev brg0  # the containers' gateway
 ip link set dev brg0 up  # the bridge begins to forward
+ip link set dev brg0 alias 'netsetgo number=0 policy=closed,nat'  # what the bridge is like
+nft 'add table inet netsetgo { comment "1"; }'  # netsetgo's own rules
+nft 'add table bridge netsetgo { comment "1"; }'  # netsetgo's own rules
+nft 'add element inet netsetgo bridges { "brg0" }'  # what the links of this host ask for
+nft 'add element inet netsetgo masqueraded { "brg0" }'  # what the links of this host ask for
+nft 'add element inet netsetgo same { "brg0" . "brg0" }'  # what the links of this host ask for
+sysctl -w net/ipv4/conf/brg0/forwarding=1  # the host forwards what comes from the bridge
+ip link set dev brg0 alias 'netsetgo number=0 policy=closed,nat was=2/forwarding:0'  # remembers how the uplinks were, for the last one out
+nft 'add element inet netsetgo uplinks { ipv4 . "eth0" }'  # what comes in by it goes to bridges only
+sysctl -w net/ipv4/conf/eth0/forwarding=1  # the host forwards what comes in by its uplinks
 ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
 ip link set dev veth0 addrgenmode none  # no IPv6 addresses that nobody asked for
 ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2  # leases the address: the kernel gives no name twice
-ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1'  # where the next run starts to look
+ip link set dev veth0 type bridge_slave learning off locked on isolated off hairpin off group_fwd_mask 65533  # how the bridge treats what the container sends
+bridge fdb add 6e:73:0a:0a:0a:02 dev veth0 master static  # what it sends comes from its own MAC
+nft 'add element bridge netsetgo senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }'  # and from its own addresses
+ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0'  # where the next run starts to look
 nsenter --net=/dev/./null ip link set dev lo up  # a container expects its own 127.0.0.1
 nsenter --net=/dev/./null ip link set dev veth1 addrgenmode none  # no IPv6 addresses that nobody asked for
 nsenter --net=/dev/./null ip link set dev veth1 up  # the container's end comes up
@@ -88,7 +115,7 @@ nsenter --net=/dev/./null ip route add default via 10.10.10.1 dev veth1 proto st
 ip link property add dev veth0 altname netsetgo:c:veth1:web:1  # by which down finds it
 ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it is; the last name: now it is complete
 `[1:]))
-		Expect(w.log).To(HaveLen(len(*shown)), "and no other change is made")
+		Expect(w.made).To(Equal(len(*shown)), "and no other change is made")
 	})
 
 	It("disconnects the last container by these", func() {
@@ -97,7 +124,11 @@ ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it i
 		netset, shown := traced(w.kernel())
 		Expect(netset.Down(everyOption(), firstPid)).To(Succeed())
 		Expect(shown.made()).To(Equal(`
+conntrack -D -f ipv4 -p udp --dport 53 || true  # they went elsewhere so far
 ip link delete dev v0  # takes its peer, names, addresses and routes along
+sysctl -w net/ipv4/conf/eth0/forwarding=0  # as it was before the first container
+nft 'delete table inet netsetgo'  # no bridge is left that it is for
+nft 'delete table bridge netsetgo'  # no bridge is left that it is for
 ip link delete dev tower  # no port is left on it
 `[1:]))
 	})

@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"net/netip"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,13 +63,13 @@ func FuzzReadNote(f *testing.F) {
 	f.Add("netsetgo next=fe80::1%x number=9999 number=-1")
 	f.Fuzz(func(t *testing.T, alias string) {
 		note, ok := lease.ReadNote(alias)
-		if !ok && note != (lease.Note{}) {
+		if !ok && !reflect.DeepEqual(note, lease.Note{}) {
 			t.Fatalf("%q isn't ours, but says %+v", alias, note)
 		}
 		if note.Number < 0 || note.Number > lease.MaxNumber {
 			t.Fatalf("%q gives number %d", alias, note.Number)
 		}
-		if again, ok := lease.ReadNote(note.String()); !ok || again != note {
+		if again, ok := lease.ReadNote(note.String()); !ok || !reflect.DeepEqual(again, note) {
 			t.Fatalf("%+v was read back as %+v", note, again)
 		}
 	})

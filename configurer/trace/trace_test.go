@@ -11,6 +11,7 @@ import (
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/trace"
 	"github.com/netsetgo/netsetgo/configurerfakes"
 )
@@ -146,6 +147,12 @@ var _ = Describe("showing changes", Label("unit"), func() {
 	)
 
 	Describe("everything else", func() {
+		read := func(is any, err error) any {
+			GinkgoHelper()
+			Expect(err).To(MatchError(errBroken))
+			return is
+		}
+
 		It("goes to the kernel as it is", func() {
 			lock := &configurerfakes.FakeLock{}
 			kernel.PinReturns(os.Stdin, errBroken)
@@ -182,6 +189,36 @@ var _ = Describe("showing changes", Label("unit"), func() {
 			Expect(conn).To(BeNil())
 		})
 
+		It("is read as it is of the firewall, with its error", func() {
+			set := firewall.PortMaps()[0]
+			elements := firewall.Sender(net.HardwareAddr{2, 0, 0, 0, 0, 1}, []netip.Addr{netip.MustParseAddr("10.10.10.2")})
+			table := firewall.Tables()[0]
+			at := configurer.TableAt{There: true, Version: "7", Uses: map[string]int{"a": 3}}
+			inner.TableReturns(at, errBroken)
+			inner.RulesReturns([]configurer.RuleAt{{Chain: "a", Why: "b"}}, errBroken)
+			inner.ElementsReturns(elements, errBroken)
+			inner.FindReturns(elements, errBroken)
+			inner.BlocksReturns([]configurer.Block{{Family: "ip", In: []string{"brg0"}}}, errBroken)
+			inner.SysctlReturns("1", errBroken)
+			inner.PortMACsReturns([]net.HardwareAddr{{2, 0, 0, 0, 0, 1}}, errBroken)
+			conn := connect(nil)
+
+			Expect(read(conn.Table(table))).To(Equal(at))
+			Expect(inner.TableArgsForCall(0)).To(Equal(table))
+			Expect(read(conn.Rules(firewall.Bridge))).To(Equal([]configurer.RuleAt{{Chain: "a", Why: "b"}}))
+			Expect(inner.RulesArgsForCall(0)).To(Equal(firewall.Bridge))
+			Expect(read(conn.Elements(set))).To(Equal(elements))
+			Expect(inner.ElementsArgsForCall(0)).To(Equal(set))
+			Expect(read(conn.Find(elements...))).To(Equal(elements))
+			Expect(inner.FindArgsForCall(0)).To(Equal(elements))
+			Expect(read(conn.Blocks())).To(Equal([]configurer.Block{{Family: "ip", In: []string{"brg0"}}}))
+			Expect(read(conn.Sysctl("net/ipv4/ip_forward"))).To(Equal("1"))
+			Expect(inner.SysctlArgsForCall(0)).To(Equal("net/ipv4/ip_forward"))
+			Expect(read(conn.PortMACs(configurer.Link{Index: 7}))).To(Equal([]net.HardwareAddr{{2, 0, 0, 0, 0, 1}}))
+			Expect(inner.PortMACsArgsForCall(0)).To(Equal(configurer.Link{Index: 7}))
+			Expect(events).To(BeEmpty())
+		})
+
 		It("is read as it is, with its error", func() {
 			link := configurer.Link{Index: 7, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Altnames: []string{"a"}, Received: 9}
 			address := netip.MustParsePrefix("10.0.0.1/8")
@@ -193,17 +230,11 @@ var _ = Describe("showing changes", Label("unit"), func() {
 			inner.AddressesReturns([]netip.Prefix{address}, errBroken)
 			inner.RoutesReturns([]configurer.Route{way}, errBroken)
 			inner.RouteToReturns(way, errBroken)
-			inner.DefaultDeviceReturns(7, errBroken)
+			inner.UplinksReturns([]configurer.Uplink{{Link: 7, IPv6: true}}, errBroken)
 			inner.NamespaceIDReturns(7, errBroken)
 			inner.NamespaceLivesReturns(true, errBroken)
 			inner.CloseReturns(errBroken)
 			conn := connect(nil)
-			read := func(is any, err error) any {
-				GinkgoHelper()
-				Expect(err).To(MatchError(errBroken))
-				return is
-			}
-
 			Expect(read(conn.Link(configurer.Which{Name: "eth0"}))).To(Equal(link))
 			Expect(inner.LinkArgsForCall(0)).To(Equal(configurer.Which{Name: "eth0"}))
 			Expect(read(conn.Links("veth"))).To(Equal([]configurer.Link{link}))
@@ -217,7 +248,7 @@ var _ = Describe("showing changes", Label("unit"), func() {
 			Expect(read(conn.Routes())).To(Equal([]configurer.Route{way}))
 			Expect(read(conn.RouteTo(address.Addr()))).To(Equal(way))
 			Expect(inner.RouteToArgsForCall(0)).To(Equal(address.Addr()))
-			Expect(read(conn.DefaultDevice())).To(Equal(7))
+			Expect(read(conn.Uplinks())).To(Equal([]configurer.Uplink{{Link: 7, IPv6: true}}))
 			Expect(read(conn.NamespaceID(os.Stdin))).To(Equal(7))
 			Expect(inner.NamespaceIDArgsForCall(0)).To(BeIdenticalTo(os.Stdin))
 			Expect(read(conn.NamespaceLives(5))).To(BeTrue())
