@@ -100,11 +100,11 @@ var _ = Describe("changes of nftables", Label("root"), onHost, func() {
 			changes = append(changes, add(all[from:min(n, from+each)]...))
 		}
 		do(conn, changes...)
-		Expect(texts(conn.Elements(setNamed("unchecked")))).To(Equal(texts(all, nil)))
+		expectElements(conn, all)
 		Expect(conn.Rules(firewall.Bridge)).To(Equal(comments(firewall.Tables()[1])))
 		By("being none where the last of them fails")
 		Expect(try(conn, add(onePort("10.10.10.2")), remove(all...), remove(firewall.Unchecked(n+1)))).To(HaveEach(MatchErrorStrictly(configurer.ErrNotFound)))
-		Expect(texts(conn.Elements(setNamed("unchecked")))).To(Equal(texts(all, nil)))
+		expectElements(conn, all)
 		Expect(conn.Elements(setNamed("ports4"))).To(BeEmpty())
 	},
 		Entry("in one change", 3000, 3000),
