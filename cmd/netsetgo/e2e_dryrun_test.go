@@ -48,33 +48,37 @@ const (
 	oddFile = `f=/run/it\'s\"\$\(touch\;x\); touch "$f"; mount --bind /proc/PID/ns/net "$f"`
 )
 
+// leavesTheSame says that what dry runs of up and down print does the same as they do.
+func leavesTheSame(prepare func(scene), flags, downFlags string) {
+	GinkgoHelper()
+	made, pasted := newScene(prepare), newScene(prepare)
+	before, files := pasted.state(), pasted.files()
+	plan := pasted.plan(flags)
+	Expect(testnet.Changes(before, pasted.state())).To(BeEmpty(), "a dry run changes nothing")
+	Expect(pasted.files()).To(Equal(files))
+
+	succeeds(made.run(flags))
+	Expect(testnet.Changes(before, made.state())).NotTo(BeEmpty())
+	pasted.paste(plan)
+	areAlike(made, pasted)
+
+	By("finding a real attachment there")
+	Expect(pasted.plan(flags)).To(BeEmpty())
+	succeeds(pasted.run(flags))
+	areAlike(made, pasted)
+
+	By("taking it down")
+	plan = pasted.plan("down " + downFlags)
+	succeeds(made.run("down " + downFlags))
+	pasted.paste(plan)
+	areAlike(made, pasted)
+	Expect(pasted.plan("down " + downFlags)).To(BeEmpty())
+	Expect(links(&pasted.container.Process)).To(HaveLen(1))
+}
+
 var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 	// Flags of up, and those by which down finds the same attachment.
-	DescribeTable("leaves what the run leaves, and down too", func(prepare func(scene), flags, downFlags string) {
-		made, pasted := newScene(prepare), newScene(prepare)
-		before, files := pasted.state(), pasted.files()
-		plan := pasted.plan(flags)
-		Expect(testnet.Changes(before, pasted.state())).To(BeEmpty(), "a dry run changes nothing")
-		Expect(pasted.files()).To(Equal(files))
-
-		succeeds(made.run(flags))
-		Expect(testnet.Changes(before, made.state())).NotTo(BeEmpty())
-		pasted.paste(plan)
-		areAlike(made, pasted)
-
-		By("finding a real attachment there")
-		Expect(pasted.plan(flags)).To(BeEmpty())
-		succeeds(pasted.run(flags))
-		areAlike(made, pasted)
-
-		By("taking it down")
-		plan = pasted.plan("down " + downFlags)
-		succeeds(made.run("down " + downFlags))
-		pasted.paste(plan)
-		areAlike(made, pasted)
-		Expect(pasted.plan("down " + downFlags)).To(BeEmpty())
-		Expect(links(&pasted.container.Process)).To(HaveLen(1))
-	},
+	DescribeTable("leaves what the run leaves, and down too", leavesTheSame,
 		Entry("plain", nil, "-pid PID", "-pid PID"),
 		Entry("by its verb", nil, "up -pid PID", "-pid PID"),
 		Entry("by -netns and a name", nil, "-netns blue", "-netns blue"),
