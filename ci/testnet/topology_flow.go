@@ -256,7 +256,7 @@ func (p *probe) isAnswer(message []byte) bool {
 // arrived are those who the receiver takes for the sender, one for each packet.
 func (p *probe) arrived() []netip.Addr {
 	if p.tap == nil {
-		return p.server.from(p.number)
+		return p.server.From(p.number)
 	}
 	var senders []netip.Addr
 	for _, packet := range p.tap.Seen(func(packet Packet) bool {

@@ -121,6 +121,16 @@ func IP(from, to string, protocol byte, payload []byte) []byte {
 	return Join([]byte{0x60, 0, 0, 0}, words(uint16(len(payload))), []byte{protocol, 255}, source, target, payload)
 }
 
+// Piece makes a frame of IPv4 a fragment: field is the offset, in eights of bytes, and flags
+// (RFC 791 section 3.1).
+func Piece(frame []byte, field uint16) []byte {
+	head := frame[14:34]
+	binary.BigEndian.PutUint16(head[6:], field)
+	binary.BigEndian.PutUint16(head[10:], 0)
+	binary.BigEndian.PutUint16(head[10:], Checksum(head))
+	return frame
+}
+
 // Over puts ports before a payload, and what the packets of a family need around them.
 func Over(from, to string, fromPort, toPort uint16, payload []byte) []byte {
 	datagram := Join(words(fromPort, toPort, uint16(8+len(payload)), 0), payload)

@@ -44,6 +44,7 @@ func (w *World) ownAddress(p *probe) netip.Addr {
 // Serve has a node answer on a port. What it asks twice for is the same.
 func (w *World) Serve(at, network string, where netip.AddrPort) *Server {
 	GinkgoHelper()
+	network = network[:3] + map[bool]string{true: "4", false: "6"}[where.Addr().Is4()]
 	key := strings.Join([]string{at, network, where.String()}, " ")
 	if w.servers[key] != nil {
 		return w.servers[key]
@@ -81,7 +82,8 @@ func (s *Server) note(from net.Addr) {
 	s.seen[addrPort.Port()] = append(s.seen[addrPort.Port()], addrPort.Addr().Unmap())
 }
 
-func (s *Server) from(port uint16) []netip.Addr {
+// From are those who came from a port, as they are seen here.
+func (s *Server) From(port uint16) []netip.Addr {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.seen[port]

@@ -41,7 +41,7 @@ func newClient(w world, node, to string) client {
 // answer is who answers a question, or "" where nobody does.
 func (c client) answer() string {
 	GinkgoHelper()
-	Expect(c.conn.SetDeadline(time.Now().Add(time.Second))).To(Succeed())
+	Expect(c.conn.SetDeadline(time.Now().Add(3 * time.Second))).To(Succeed())
 	if _, err := c.conn.Write([]byte("who is it?")); err != nil {
 		return ""
 	}

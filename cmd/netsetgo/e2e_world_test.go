@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -91,3 +92,6 @@ func v4(name string) string { return testnet.Addresses(name)[0] }
 
 // v6 is the IPv6 address of a name of the world.
 func v6(name string) string { return testnet.Addresses(name)[1] }
+
+// mustAddrPort is what a spec has written down.
+func mustAddrPort(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
