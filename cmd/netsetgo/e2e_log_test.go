@@ -26,6 +26,7 @@ type logLine struct {
 	Command, Why, Refused   string
 	Outcome, Error          string
 	What, Asked, Is, Mend   string
+	Text                    string
 	DryRun                  bool
 }
 
