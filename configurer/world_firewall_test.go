@@ -3,9 +3,11 @@ package configurer_test
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
@@ -219,4 +221,14 @@ func describeFirewall(change configurer.Change) string {
 		return fmt.Sprintf("nft delete element %s { %s }", change.Set.Name, list(change.Elements))
 	}
 	return ""
+}
+
+// elementsOf puts elements into a set of what is routed, in the place of those there.
+func (r ruleset) elementsOf(name string, elements []firewall.Element) {
+	r[firewall.Inet].sets[name] = elements
+}
+
+// publishedTo are the elements of a port of an address.
+func publishedTo(address string, p netsetgo.Publish) []firewall.Element {
+	return firewall.Ports(p, []netip.Addr{netip.MustParseAddr(address)})[:1]
 }

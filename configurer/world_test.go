@@ -66,8 +66,8 @@ type space struct {
 	// sysctls are those that aren't of a link, by their keys.
 	sysctls map[string]string
 	last    int // the highest index given
-	// cantLock is of a kernel before 5.18.
-	cantLock bool
+	// cantLock is of a kernel before 5.18, unforced of one before 6.17.
+	cantLock, unforced bool
 	// known is set when the host has a number for it; dying when its last user is
 	// gone, unnamed when the host's number is gone too.
 	known, dying, unnamed bool
@@ -129,6 +129,7 @@ func (w *world) container(n int) *space { return w.spaces[n] }
 func (s *space) add(link configurer.Link) *device {
 	s.last++
 	link.Index, link.Settings = s.last, newSettings
+	link.Settings.HasForce = !s.unforced
 	d := &device{Link: link, in: s}
 	s.links = append(s.links, d)
 	return d

@@ -1,0 +1,196 @@
+package configurer_test
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+)
+
+// dual asks for both families.
+func dual() netsetgo.NetworkConfig {
+	GinkgoHelper()
+	var config netsetgo.NetworkConfig
+	var err error
+	config.BridgeIP, config.Subnet, err = net.ParseCIDR("10.10.10.1/24")
+	Expect(err).NotTo(HaveOccurred())
+	config.BridgeIP6, config.Subnet6, err = net.ParseCIDR("fd10::1/64")
+	Expect(err).NotTo(HaveOccurred())
+	return config
+}
+
+// only6 asks for IPv6 alone.
+func only6() netsetgo.NetworkConfig {
+	config := dual()
+	config.BridgeIP, config.Subnet = nil, nil
+	return config
+}
+
+// publishing asks for ports as well.
+func publishing(config netsetgo.NetworkConfig, ports ...netsetgo.Publish) netsetgo.NetworkConfig {
+	config.Publish = ports
+	return config
+}
+
+// port is one that all addresses of the host have.
+func port(number int, protocol string) netsetgo.Publish {
+	return netsetgo.Publish{HostPort: number, ContainerPort: 80, Protocol: protocol}
+}
+
+// routed gives the host a default route of IPv6 as well, by the same uplink.
+func (w *world) routed6() *world {
+	w.host().routes = append(w.host().routes, configurer.Route{
+		Route: netsetgo.Route{Destination: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::99")},
+		Link:  w.host().named(uplink).Index,
+	})
+	return w
+}
+
+// busy is a host with containers of two bridges, c1 and c2, and a third one that isn't
+// connected.
+func busyHost() *world {
+	GinkgoHelper()
+	w := newWorld(3).routed6()
+	Expect(w.netset().Up(publishing(dual(), port(8080, "tcp"), port(5000, "udp")), firstPid)).To(Succeed())
+	second := everyOption()
+	second.Publish = second.Publish[1:]
+	Expect(w.netset().Up(second, firstPid+1)).To(Succeed())
+	w.expectNothingOpen()
+	w.log = nil
+	return w
+}
+
+// asked are the calls of a run.
+func (w *world) asked(run func() error) []string {
+	GinkgoHelper()
+	var asked []string
+	w.onCall = func(_ int, doing string) (bool, error) {
+		asked = append(asked, doing)
+		return true, nil
+	}
+	Expect(run()).To(Succeed())
+	w.onCall = nil
+	return asked
+}
+
+var _ = Describe("the rules", Label("unit"), func() {
+	It("are looked at in few calls, and let be, where they are in place", func() {
+		w := busyHost()
+		rules := w.host().rules.String()
+		asked := w.asked(func() error { return w.netset().Up(dual(), firstPid) })
+		Expect(asked[slices.Index(asked, "table inet"):]).To(HaveExactElements(
+			"table inet", "table bridge", "find elements", "uplinks", "host: link 2", "host: link 2",
+			// and those of the container's side
+			"pin", "inode", "connect c1", "connect host", "lock shared", HavePrefix("host: link netsetgo:n:"), "namespace id",
+		))
+		Expect(w.log).To(BeEmpty())
+		Expect(w.host().rules.String()).To(Equal(rules))
+	})
+
+	It("of a bridge aren't touched by another container that joins it", func() {
+		w := busyHost()
+		asked := w.asked(func() error { return w.netset().Up(dual(), firstPid+2) })
+		Expect(asked).NotTo(ContainElement(Or(HavePrefix("lock exclusive"), HavePrefix("rules"), HavePrefix("elements"),
+			HavePrefix("nft add table"), Equal("bridges"), Equal("veths"), Equal("ports"), Equal("blocks"))))
+	})
+
+	damages := []struct {
+		what   string
+		damage func(w *world)
+	}{
+		{"all of them", func(w *world) { w.host().rules = ruleset{} }},
+		{"those of what is routed", func(w *world) { delete(w.host().rules, firewall.Inet) }},
+		{"those of what is bridged", func(w *world) { delete(w.host().rules, firewall.Bridge) }},
+		{"one of them", func(w *world) {
+			t := w.host().rules[firewall.Inet]
+			t.uses["forward"]--
+			t.rules = slices.DeleteFunc(t.rules, func(rule configurer.RuleAt) bool { return rule.Why == "bridges are closed" })
+		}},
+		{"all of a chain", func(w *world) { w.host().rules[firewall.Bridge].uses["prerouting"] = 0 }},
+		{"those of this version", func(w *world) { w.host().rules[firewall.Inet].version = "0" }},
+		{"what is masqueraded", func(w *world) { w.host().rules[firewall.Inet].sets["masqueraded"] = []firewall.Element{} }},
+		{"that the bridge forwards", func(w *world) { w.host().named("brg0").Settings.Forwarding = false }},
+		{"that the bridge forwards IPv6", func(w *world) { w.host().named("brg0").Settings.ForceForwarding = false }},
+		{"that the uplink forwards", func(w *world) { w.host().named(uplink).Settings.Forwarding = false }},
+		{"that the uplink forwards IPv6", func(w *world) { w.host().named(uplink).Settings.ForceForwarding = false }},
+	}
+	for _, each := range damages {
+		It("are put back by the same run, where somebody took away "+each.what, func() {
+			w := busyHost()
+			before := w.String()
+			each.damage(w)
+			Expect(w.String()).NotTo(Equal(before))
+			Expect(w.netset().Up(publishing(dual(), port(8080, "tcp"), port(5000, "udp")), firstPid)).To(Succeed())
+			Expect(w.String()).To(Equal(before))
+			w.expectNothingOpen()
+		})
+
+		It("are put back by another container's run, where somebody took away "+each.what, func() {
+			w, whole := busyHost(), busyHost()
+			each.damage(w)
+			for _, w := range []*world{w, whole} {
+				Expect(w.netset().Up(dual(), firstPid+2)).To(Succeed())
+			}
+			Expect(w.String()).To(Equal(whole.String()))
+			w.expectNothingOpen()
+		})
+	}
+
+	It("are made anew with the lock held alone", func() {
+		w := busyHost()
+		w.host().rules = ruleset{}
+		w.at("nft add table inet", func() error {
+			Expect(w.locks).To(HaveLen(1))
+			Expect(w.locks).To(ContainElement(exclusive))
+			return nil
+		})
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+	})
+
+	It("hold for nothing of what isn't netsetgo's, or isn't finished", func() {
+		w := busyHost()
+		w.host().addBridge("theirs")
+		w.host().addOurs("idle")
+		w.host().add(configurer.Link{Name: "veth7", Kind: "veth", Altnames: []string{"netsetgo:a:brg0:10.10.10.99", "netsetgo:p:tcp:99:99:*"}})
+		rules := w.host().rules.String()
+		w.host().rules = ruleset{}
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(Equal(rules))
+	})
+
+	It("see to MACs where the kernel knows no locked ports", func() {
+		w := newWorld(2)
+		w.host().cantLock = true
+		config := netsetgo.NetworkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		index := firewall.Index(w.host().named("veth0").Index).String()
+		Expect(w.log).To(ContainElements("nft add element locked { "+index+" }", "nft add element macs { "+index+" . 02:00:00:00:00:09 }"))
+		rules := w.host().rules.String()
+		w.host().rules = ruleset{}
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(Equal(rules))
+		Expect(w.netset().Up(netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, firstPid+1)).To(Succeed())
+		Expect(w.netset().Down(config, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("locked { "))
+	})
+
+	It("can't be made by a kernel without nftables, and nothing is left", func() {
+		w := newWorld(1)
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if strings.HasPrefix(doing, "table ") || strings.HasPrefix(doing, "nft ") {
+				return false, configurer.ErrNoFirewall
+			}
+			return true, nil
+		}
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(configurer.ErrNoFirewall))
+		Expect(w.String()).To(Equal(newWorld(1).String()))
+		w.expectNothingOpen()
+	})
+})

@@ -1,0 +1,97 @@
+package configurer_test
+
+import (
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo"
+)
+
+// A container may end without down: its links go, and what it has in the rules stays.
+var _ = Describe("what a container that is gone left in the rules", Label("unit"), func() {
+	// left is a world in which c1 is gone and c2 stays.
+	left := func(config netsetgo.NetworkConfig) *world {
+		GinkgoHelper()
+		w := newWorld(3)
+		config.ContainerIP = net.IPv4(10, 10, 10, 7)
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		Expect(w.netset().Up(publishing(dual(), port(82, "tcp")), firstPid+1)).To(Succeed())
+		w.end(w.container(1))
+		w.log = nil
+		Expect(w.host().rules.String()).To(ContainSubstring("10.10.10.7"))
+		return w
+	}
+	its := publishing(dual(), port(80, "tcp"), by("192.0.2.9", port(81, "udp")))
+
+	It("is swept by the run that leases its address", func() {
+		w := left(its)
+		config := dual()
+		config.ContainerIP = net.IPv4(10, 10, 10, 7)
+		Expect(w.netset().Up(config, firstPid+2)).To(Succeed())
+		Expect(w.log).To(ContainElements(
+			"nft delete element ports4 { tcp . 80 : 10.10.10.7 . 80 }", "nft delete element ports6 { tcp . 80 : fd10::7 . 80 }",
+			"nft delete element addressports4 { 192.0.2.9 . udp . 81 : 10.10.10.7 . 80 }"))
+		Expect(w.host().rules.String()).To(And(
+			ContainSubstring("ports4 { tcp . 82 : 10.10.10.8 . 80 }\n"), Not(ContainSubstring("addressports4 {")),
+			ContainSubstring("published4 { 10.10.10.8 }\n"), ContainSubstring("published6 { fd10::8 }\n")))
+	})
+
+	It("is swept by the run whose port it has, and doesn't count as its holder", func() {
+		w := left(its)
+		config := publishing(dual(), port(80, "tcp"))
+		Expect(w.netset().Up(config, firstPid+2)).To(Succeed())
+		Expect(w.host().rules.String()).To(And(
+			ContainSubstring("   ports4 { tcp . 80 : 10.10.10.9 . 80, tcp . 82 : 10.10.10.8 . 80 }\n"), Not(ContainSubstring("10.10.10.7 . 80"))))
+	})
+
+	It("doesn't count as the holder of a port of all addresses", func() {
+		w := left(its)
+		Expect(w.netset().Up(publishing(dual(), port(81, "udp")), firstPid+2)).To(Succeed())
+	})
+
+	DescribeTable("is swept by down", func(config netsetgo.NetworkConfig, pid int) {
+		w := left(its)
+		Expect(w.netset().Down(config, pid)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(Or(ContainSubstring("10.10.10.7 . 80"), ContainSubstring("published4 { 10.10.10.7")))
+		Expect(w.host().rules.String()).To(ContainSubstring("ports4 { tcp . 82 : 10.10.10.8 . 80 }\n"))
+		w.expectNothingOpen()
+	},
+		Entry("of whatever", netsetgo.NetworkConfig{}, 0),
+		Entry("of another container that isn't connected", netsetgo.NetworkConfig{}, firstPid+2),
+		Entry("by its id", netsetgo.NetworkConfig{ID: "gone"}, 0),
+	)
+
+	It("is swept with the lock held alone", func() {
+		w := left(its)
+		w.at("nft delete element", func() error {
+			Expect(w.locks).To(HaveLen(1))
+			Expect(w.locks).To(ContainElement(exclusive))
+			return nil
+		})
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+	})
+
+	It("is let be where its address has another holder by now, also of the port", func() {
+		w := left(its)
+		rules := w.host().rules.clone()
+		Expect(w.netset().Up(publishing(its, port(80, "tcp")), firstPid+2)).To(Succeed())
+		Expect(rules.String()).NotTo(Equal(w.host().rules.String()))
+		before := w.host().rules.String()
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.host().rules.String()).To(Equal(before))
+	})
+
+	It("lets a host link with its number be checked", func() {
+		w := left(its)
+		free := its
+		free.SpoofCheck = netsetgo.No
+		free.Publish = nil
+		Expect(w.netset().Up(free, firstPid+2)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring("unchecked {"))
+		w.end(w.container(3))
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("unchecked {"))
+	})
+})
