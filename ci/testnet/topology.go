@@ -37,24 +37,32 @@ var names = map[string][]string{
 	"other":    {"172.16.5.2", "2001:db8:5::2"},
 	"brg0":     {"10.10.10.1", "fd10::1"},
 	"brg1":     {"10.10.20.1", "fd20::1"},
+	"brg2":     {"10.10.30.1", "fd30::1"},
 	"a1":       {"10.10.10.2", "fd10::2"},
 	"a2":       {"10.10.10.3", "fd10::3"},
+	"a3":       {"10.10.10.9", "fd10::9"},
 	"b1":       {"10.10.20.2", "fd20::2"},
 	"b2":       {"10.10.20.3", "fd20::3"},
 	"loopback": {"127.0.0.1"},
 }
 
-// Addresses are those of a name of the world, or the one that is written there.
+// Addresses are those of a name of the world, or the one that is written there. Of c1 to c250,
+// the bridge is brg2.
 func Addresses(name string) []string {
 	if addresses, ok := names[name]; ok {
 		return addresses
+	}
+	if number, ok := strings.CutPrefix(name, "c"); ok {
+		n, err := strconv.Atoi(number)
+		Expect(err).NotTo(HaveOccurred())
+		return []string{fmt.Sprintf("10.10.30.%d", n+1), fmt.Sprintf("fd30::%x", n+1)}
 	}
 	return []string{netip.MustParseAddr(name).String()}
 }
 
 // IsContainers says whether an address is one of those that only containers have.
 func IsContainers(address netip.Addr) bool {
-	for _, subnet := range []string{"10.10.0.0/16", "fd10::/64", "fd20::/64"} {
+	for _, subnet := range []string{"10.10.0.0/16", "fd10::/64", "fd20::/64", "fd30::/64"} {
 		if netip.MustParsePrefix(subnet).Contains(address) {
 			return true
 		}

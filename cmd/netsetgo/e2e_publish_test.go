@@ -238,4 +238,45 @@ var _ = Describe("published ports", Label("root"), func() {
 		Entry("for another that has its address and port", "a1", "a1", published("8080:80")),
 		PEntry("and never lead to another that has its address alone", "a1", "host", nil),
 	)
+
+	// Packets from 127.0.0.1 may leave by the bridge now; none may come in by it.
+	DescribeTable("open nothing else of the host's loopback", func(more ...string) {
+		w.up("a1", append(published("8080:80"), more...)...)
+		inner := w.Serve("host", "udp", mustAddrPort("127.0.0.1:7000"))
+		open := w.Serve("host", "udp", mustAddrPort("0.0.0.0:7002"))
+		gateway, own := testnet.MAC(w.mac("host", "brg0")), testnet.MAC(w.mac("a1", "eth0"))
+		wires := map[string]testnet.Wire{"a1": w.Node("a1").Wire("eth0"), "lan": w.Node("lan").Wire("eth0")}
+		fromPort := uint16(99)
+		send := func(from, to string, port uint16) {
+			payload := testnet.IP(from, to, testnet.UDP, testnet.Over(from, to, fromPort, port, []byte("in")))
+			wires["a1"].Send(testnet.Ether(gateway, own, testnet.EtherIPv4, payload))
+			wires["lan"].Send(testnet.Ether(testnet.MAC(w.mac("host", "eth0")), testnet.MAC(w.mac("lan", "eth0")), testnet.EtherIPv4, payload))
+		}
+		for _, from := range []string{v4("a1"), "127.0.0.1", "127.8.8.8"} {
+			send(from, "127.0.0.1", 7000)
+			send(from, "127.255.255.254", 7002)
+		}
+		for _, to := range []string{v4("brg0"), v4("uplink")} {
+			send("127.0.0.1", to, 7002)
+			send("127.8.8.8", to, 7002)
+		}
+		fromPort = 98
+		send(v4("a1"), v4("brg0"), 7002)
+		w.Nodes["a1"].Sh(`for i in all eth0; do echo 1 >/proc/sys/net/ipv4/conf/$i/route_localnet; done
+			ip route delete table local local 127.0.0.0/8 dev lo
+			ip route delete table local local 127.0.0.1 dev lo
+			ip route add 127.0.0.0/8 via 10.10.10.1 src 10.10.10.2`)
+		w.Check(`
+			a1 -> 127.0.0.1:7000 never at host
+			a1 -> 127.0.0.1:8080 never at a1:80
+			host -> 127.0.0.1:7000 at host
+			host -> 127.0.0.1:8080 at a1:80 as brg0
+		`)
+		Expect(inner.From(99)).To(BeEmpty())
+		Expect(open.From(99)).To(BeEmpty())
+		Expect(open.From(98)).To(ContainElement(netip.MustParseAddr(v4("a1"))), "what isn't wrong in any way")
+	},
+		Entry("as it is"),
+		Entry("with -spoofCheck=false", "-spoofCheck=false"),
+	)
 })

@@ -19,10 +19,10 @@ func newWorld(containers ...string) world {
 	return world{testnet.NewWorld(containers...)}
 }
 
-// flags connect a container of a world: a1 and a2 to brg0, b1 and b2 to brg1, by both
+// flags connect a container of a world: those of a to brg0, of b to brg1, of c to brg2, by both
 // families.
 func flags(name string) []string {
-	bridge := strings.NewReplacer("a", "brg0", "b", "brg1").Replace(name[:1])
+	bridge := strings.NewReplacer("a", "brg0", "b", "brg1", "c", "brg2").Replace(name[:1])
 	gateways, own := testnet.Addresses(bridge), testnet.Addresses(name)
 	return []string{
 		"-netns", name, "-containerInterface", "eth0", "-bridgeName", bridge,
