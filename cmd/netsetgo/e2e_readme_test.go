@@ -57,7 +57,13 @@ var _ = Describe("the README", Label("root"), func() {
 
 	It("connects a named namespace by hand, and lets go of it", func() {
 		before := host.State()
-		Expect(paste(block("sh", "ip netns add blue"))).To(ContainSubstring("1 received"))
+		Expect(paste(block("sh", "netsetgo down -id blue"))).To(ContainSubstring("1 received"))
+		Expect(host.State()).To(Equal(before))
+	})
+
+	It("connects one by IPv6, and publishes a port", func() {
+		before := host.State()
+		Expect(paste(block("sh", "-publish 8080:80"))).To(ContainSubstring("1 received"))
 		Expect(host.State()).To(Equal(before))
 	})
 
