@@ -44,7 +44,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 		w.Serve("host", "tcp", mustAddrPort("[2001:db8:1::1]:7000"))
 		var times []time.Duration
 		for range 5 {
-			w.up("a1")
+			succeeds(execute(w.Host, flags("a1")...))
 			times = append(times, soon(w.Nodes["a1"], "[2001:db8:ffff::1]:7000"))
 			Expect(soon(w.Nodes["a1"], "[2001:db8:1::1]:7000")).To(BeNumerically("<", 500*time.Millisecond))
 			w.down("a1")
@@ -59,7 +59,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 	PIt("reaches containers at once as well", func() {
 		w.up("a2")
 		for range 20 {
-			w.up("a1")
+			succeeds(execute(w.Host, flags("a1")...))
 			w.Serve("a1", "tcp", mustAddrPort("[fd10::2]:7000"))
 			Expect(soon(&w.Host.Process, "[fd10::2]:7000")).To(BeNumerically("<", 500*time.Millisecond))
 			w.down("a1")

@@ -40,7 +40,18 @@ func (w world) up(name string, more ...string) {
 // run is a run that connects a container.
 func (w world) run(name string, more ...string) testnet.Result {
 	GinkgoHelper()
-	return execute(w.Host, append(flags(name), more...)...)
+	result := execute(w.Host, append(flags(name), more...)...)
+	if result.Code == 0 {
+		w.settle(name)
+	}
+	return result
+}
+
+// settle waits for the kernel to take packets to a container's IPv6 address, which it does
+// a moment after the address is there (addrconf_dad_work, net/ipv6/addrconf.c).
+func (w world) settle(name string) {
+	GinkgoHelper()
+	Eventually(func() string { return w.Node(name).Run("ip", "route", "get", v6(name)).Stdout }).Should(HavePrefix("local "))
 }
 
 // down disconnects a container, and says that it succeeds.
