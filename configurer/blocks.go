@@ -49,12 +49,12 @@ func (b Block) String() string {
 
 // mend is the command that opens a block for a bridge, in both directions, with the tool of
 // those who keep it: netsetgo never writes to tables of others.
-func (b Block) mend(bridge string) string {
+func (b Block) mend(name string) string {
 	iptables, ufw := "iptables", ufwForward
 	if b.Family == "ip6" {
 		iptables, ufw = "ip6tables", ufw6Forward
 	}
-	bridge = Quote(bridge)
+	bridge := Quote(name)
 	switch {
 	case b.Table == Firewalld:
 		return fmt.Sprintf("firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload", bridge)
@@ -67,6 +67,8 @@ func (b Block) mend(bridge string) string {
 		}
 		return fmt.Sprintf("%[1]s -I %[2]s -i %[3]s -j ACCEPT; %[1]s -I %[2]s -o %[3]s -j ACCEPT", iptables, chain, bridge)
 	}
-	return fmt.Sprintf("nft insert rule %[1]s %[2]s %[3]s iifname %[4]s accept; nft insert rule %[1]s %[2]s %[3]s oifname %[4]s accept",
-		b.Family, Quote(b.Table), Quote(b.Chain), bridge)
+	insert := func(field string) string {
+		return "nft " + Quote(fmt.Sprintf("insert rule %s %s %s %s %q accept", b.Family, b.Table, b.Chain, field, name))
+	}
+	return insert("iifname") + "; " + insert("oifname")
 }

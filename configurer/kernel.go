@@ -29,7 +29,7 @@ var (
 	// ErrUnknown is of a change whose answer was lost: it may have been made.
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
 	// ErrNoFirewall is of a kernel without nftables.
-	ErrNoFirewall = errors.New("this kernel has no nftables")
+	ErrNoFirewall = errors.New("this kernel has no nftables (modprobe nf_tables); on a bridge of somebody else's, -spoofCheck=false does without")
 	// ErrBusy is of a lock that somebody else holds.
 	ErrBusy = errors.New("held by another run")
 )

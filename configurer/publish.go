@@ -28,7 +28,7 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	if len(r.config.Publish) == 0 {
 		return nil
 	}
-	if err := r.routeLocalnet(bridge); err != nil {
+	if err := r.routeLocalnet(bridge, hostLink); err != nil {
 		return err
 	}
 	return r.forgetFlows(r.config.Publish, addrs)
@@ -253,7 +253,7 @@ func (r *run) checkShared(doing string, wanted []firewall.Element) error {
 
 // routeLocalnet lets packets from 127.0.0.1 leave by the bridge: what comes in by it for
 // 127.0.0.1 is dropped by the rules.
-func (r *run) routeLocalnet(bridge Link) error {
+func (r *run) routeLocalnet(bridge Link, hostLink int) error {
 	asks := slices.ContainsFunc(r.config.Publish, func(port netsetgo.Publish) bool {
 		return !port.HostIP.IsValid() || port.HostIP.Is4() && (port.HostIP.IsUnspecified() || port.HostIP.IsLoopback())
 	})
@@ -261,12 +261,12 @@ func (r *run) routeLocalnet(bridge Link) error {
 		return nil
 	}
 	key := sysctl4(bridge.Name, "route_localnet")
-	return r.do(r.host, step{SetSysctl{key, "1"}, "published ports are the host's 127.0.0.1's as well", r.unlessPublished(bridge.Name, SetSysctl{key, "0"})})
+	return r.do(r.host, step{SetSysctl{key, "1"}, "published ports are the host's 127.0.0.1's as well", r.unlessPublished(bridge.Name, hostLink, SetSysctl{key, "0"})})
 }
 
 // unlessPublished undoes something of a bridge with the lock held alone, and only while
-// no other port of it has published any.
-func (r *run) unlessPublished(name string, undo Change) func() error {
+// no other host link on it has published any port.
+func (r *run) unlessPublished(name string, hostLink int, undo Change) func() error {
 	return func() error {
 		if err := r.relock(true, r.config.Deadline); err != nil {
 			return err
@@ -279,7 +279,9 @@ func (r *run) unlessPublished(name string, undo Change) func() error {
 			return err
 		}
 		ports, err := r.host.Ports(bridge.Index)
-		if err != nil || slices.ContainsFunc(ports, func(port Link) bool { return len(lease.ReadOwner(port.Altnames).Ports) > 0 }) {
+		if err != nil || slices.ContainsFunc(ports, func(port Link) bool {
+			return port.Index != hostLink && len(lease.ReadOwner(port.Altnames).Ports) > 0
+		}) {
 			return err
 		}
 		return reverse(r.host, undo)()

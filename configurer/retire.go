@@ -12,6 +12,14 @@ import (
 // retire removes a bridge of ours that has no port, with the lock held alone: its record
 // goes to another bridge of ours, or, of the last one, all is put back as it was.
 func (r *run) retire(bridge Link) error {
+	// Another that went just now may have handed its record over to this one.
+	bridge, err := r.host.Link(Which{Index: bridge.Index})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	note, _ := lease.ReadNote(bridge.Alias)
 	others, err := r.ourBridges()
 	if err != nil {
@@ -66,6 +74,11 @@ func (r *run) putBack(note lease.Note) ([]step, error) {
 		if ok {
 			steps = append(steps, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
 		}
+	}
+	// Containers on bridges of others need the rules still.
+	hostLinks, err := r.host.Links(kindVeth)
+	if err != nil || slices.ContainsFunc(hostLinks, func(link Link) bool { return link.Group == lease.Group }) {
+		return steps, err
 	}
 	for _, table := range firewall.Tables() {
 		at, err := r.host.Table(table)

@@ -65,10 +65,13 @@ func (r *run) leaveAlone(bridge Link) (bool, error) {
 			return false, fmt.Errorf("connecting to bridge %s: it isn't netsetgo's, who made it says what it is like; leave -%s out, or choose another -bridgeName", bridge.Name, flag)
 		}
 	}
-	if r.config.SpoofCheck == netsetgo.No {
+	there, err := r.rulesThere()
+	// Then there is nothing to see to.
+	if errors.Is(err, ErrNoFirewall) && r.config.SpoofCheck == netsetgo.No {
+		r.noRules = true
 		return true, nil
 	}
-	return r.rulesThere()
+	return there, err
 }
 
 // policy is what is asked for.
@@ -372,6 +375,9 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 		}
 		steps = append(steps, step{change: AddPortMAC{hostLink, mac}, why: "what it sends comes from its own MAC"})
 		elements = firewall.Sender(mac, addrs)
+	}
+	if r.noRules {
+		elements = nil
 	}
 	for _, add := range addElements(elements, "and from its own addresses") {
 		add.undo = undoElements(r.host, add.change.(AddElements))

@@ -31,6 +31,8 @@ type run struct {
 	undos []func() error
 	// uplinks are the host's; nil until they have been looked for.
 	uplinks []Uplink
+	// noRules says that the kernel has none, and the container needs none.
+	noRules bool
 	// warn is Host's.
 	warn func(text string)
 	// bridgeStays says that the lock couldn't be had to undo the bridge.

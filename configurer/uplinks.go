@@ -73,7 +73,7 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	var closed []closedUplink
+	var closed, forced []closedUplink
 	var routers []Link // of IPv6, where no link forwards for itself
 	for _, uplink := range uplinks {
 		if !slices.ContainsFunc(r.config.Families(), func(family netsetgo.Family) bool { return family.Gateway.Addr().Is6() == uplink.IPv6 }) {
@@ -91,13 +91,22 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 		case !uplink.IPv6 && !settings.Forwarding:
 			closed = append(closed, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForwarding, Value: "0"}, "1"})
 		case uplink.IPv6 && settings.HasForce && !settings.ForceForwarding:
-			closed = append(closed, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForce, Value: "0"}, "1"})
+			forced = append(forced, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForce, Value: "0"}, "1"})
 		case uplink.IPv6 && !settings.HasForce:
 			routers = append(routers, link)
 		}
 	}
+	if len(forced)+len(routers) == 0 {
+		return closed, nil
+	}
+	// A host that is a router for all links forwards what comes in by these, too.
+	value, err := r.host.Sysctl(sysctl6("all", "forwarding"))
+	if err != nil || value != "0" {
+		return closed, err
+	}
+	closed = append(closed, forced...)
 	if len(routers) > 0 {
-		return r.closedRouter(routers, closed)
+		closed = append(closed, closedRouter(routers)...)
 	}
 	return closed, nil
 }
@@ -105,17 +114,14 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 // closedRouter is for kernels that forward IPv6 for all links or for none. To be a router
 // drops the routes that routers told (rt6_purge_dflt_routers, net/ipv6/route.c), unless
 // accept_ra says to keep them, before.
-func (r *run) closedRouter(uplinks []Link, closed []closedUplink) ([]closedUplink, error) {
-	value, err := r.host.Sysctl(sysctl6("all", "forwarding"))
-	if err != nil || value != "0" {
-		return closed, err
-	}
+func closedRouter(uplinks []Link) []closedUplink {
+	var closed []closedUplink
 	for _, uplink := range uplinks {
 		if uplink.Settings.AcceptRA == 1 {
 			closed = append(closed, closedUplink{uplink.Name, lease.Was{Link: uplink.Index, Sysctl: sysctlAcceptRA, Value: "1"}, "2"})
 		}
 	}
-	return append(closed, closedUplink{"", lease.Was{Sysctl: sysctlForwarding6, Value: "0"}, "1"}), nil
+	return append(closed, closedUplink{"", lease.Was{Sysctl: sysctlForwarding6, Value: "0"}, "1"})
 }
 
 // openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
@@ -140,7 +146,11 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 		return fmt.Errorf("forwarding by uplinks: the note on bridge %s has no room to remember how %d of them were; switch forwarding on by hand, as in sysctl -w %s=1",
 			bridge.Name, len(closed), keyOf(closed[0].was, closed[0].link))
 	}
-	steps := []step{{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"}}
+	// Alone: what isn't remembered isn't changed.
+	if err := r.do(r.host, step{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"}); err != nil {
+		return err
+	}
+	var steps []step
 	for _, uplink := range closed {
 		steps = append(steps, addElements(elementsOf(uplink.was, uplink.link), "what comes in by it goes to bridges only")...)
 		steps = append(steps, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})

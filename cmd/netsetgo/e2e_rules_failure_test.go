@@ -22,8 +22,13 @@ var _ = Describe("a run with rules that fails", Label("root"), func() {
 		before = host.State()
 	})
 
-	// Every call of a kind in turn, until a run makes fewer of them.
-	DescribeTable("leaves nothing of it, whichever call failed", func(call, interference string, least int) {
+	// Every call of a kind in turn, until a run makes fewer of them. Beside another
+	// container what is shared stays, and only the run's own goes.
+	DescribeTable("leaves nothing of it, whichever call failed", func(call, interference string, least int, beside ...string) {
+		if len(beside) > 0 {
+			up(host, host.NewContainer(), beside...)
+			before = host.State()
+		}
 		failed := 0
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))
@@ -35,6 +40,9 @@ var _ = Describe("a run with rules that fails", Label("root"), func() {
 				succeeds(result)
 				Eventually(container.Pings).WithArguments("fd10::1").WithTimeout(5 * time.Second).Should(BeTrue())
 				down(host, container)
+				if len(beside) > 0 {
+					before = host.State() // the next address to try is another
+				}
 			} else {
 				failed++
 				fails(result, 1)
@@ -53,6 +61,9 @@ var _ = Describe("a run with rules that fails", Label("root"), func() {
 		Entry("a sysctl that can't be written", "write", "error=EPERM", 5),
 		Entry("a sysctl that can't be opened", "openat", "error=EACCES", 5),
 		Entry("a socket that can't be opened", "socket", "error=EMFILE", 3),
+		PEntry("a message that can't be sent, beside another container", "sendto", "error=ENOBUFS", 10, "-bridgeAddress", "10.10.10.1/24,fd10::1/64"),
+		Entry("a socket that can't be opened, beside another container", "socket", "error=EMFILE", 2, "-publish", "9090:90", "-bridgeAddress", "10.10.10.1/24,fd10::1/64"),
+		Entry("an answer that is lost, beside another bridge", "recvmsg", "error=ENOBUFS", 10, "-vethNamePrefix", "other", "-bridgeName", "lab0", "-bridgeAddress", "10.20.0.1/24,fd20::1/64"),
 	)
 
 	It("and is killed leaves what the same run finishes, and down takes away", func() {

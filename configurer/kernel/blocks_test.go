@@ -169,7 +169,7 @@ var _ = Describe("the command against what others keep from being forwarded", La
 		Expect(connect(nil).Blocks()).To(HaveExactElements(And(HaveField("In", ContainElement(name)), HaveField("Out", ContainElement(name)))))
 	},
 		Entry("with dots and dashes", "br.0-x_y"),
-		PEntry("with a digit first", "0br"),
+		Entry("with a digit first", "0br"),
 		Entry("a word of nft(8)", "ip"),
 	)
 })

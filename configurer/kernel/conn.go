@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is the sockets of one namespace: one of rtnetlink, and one of nfnetlink as soon
-// as it is needed.
+// conn is the sockets of one namespace: one of rtnetlink and, on the host, one of nfnetlink.
 type conn struct {
 	socket
 	firewall *socket
@@ -21,15 +20,29 @@ type conn struct {
 // the socket's receive buffer, which counts about 1 KiB for each.
 const maxBatch = 64
 
-// open opens a socket in the namespace of the calling thread.
-func open() (configurer.Conn, error) {
+// open opens the sockets in the namespace of the calling thread. In a container, nobody
+// has to do with nftables.
+func open(isHost bool) (configurer.Conn, error) {
 	// Words beside the errno; errors without the request in them; dumps that can
 	// be asked for one link only (NETLINK_* options, linux/netlink.h).
 	route, err := openSocket(unix.NETLINK_ROUTE, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{socket: route}, nil
+	c := &conn{socket: route}
+	if !isHost {
+		return c, nil
+	}
+	filter, err := openSocket(unix.NETLINK_NETFILTER, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK)
+	// A kernel without any is told when it is needed.
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	c.firewall = &filter
+	return c, nil
 }
 
 // Close implements configurer.Conn.

@@ -119,16 +119,41 @@ func noFirewall(err error) error {
 	return err
 }
 
-// Elements implements configurer.Reader.
+// Elements implements configurer.Reader. While the kernel makes room in a large set, a dump
+// may have some elements twice and lack others, and has to be asked for again.
 func (c *conn) Elements(set firewall.Set) ([]firewall.Element, error) {
 	filter, err := c.filter()
 	if err != nil {
 		return nil, err
 	}
+	const tries = 10
+	var elements []firewall.Element
+	for range tries {
+		elements, err = filter.elements(set)
+		if err != nil || !hasTwice(elements) {
+			break
+		}
+	}
+	return elements, err
+}
+
+func hasTwice(elements []firewall.Element) bool {
+	seen := map[string]bool{}
+	for _, element := range elements {
+		key := string(joined(element.Key))
+		if seen[key] {
+			return true
+		}
+		seen[key] = true
+	}
+	return false
+}
+
+func (s *socket) elements(set firewall.Set) ([]firewall.Element, error) {
 	request := filterRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, set.Family)
 	request.AddData(text(unix.NFTA_SET_ELEM_LIST_TABLE, firewall.Name))
 	request.AddData(text(unix.NFTA_SET_ELEM_LIST_SET, set.Name))
-	messages, err := filter.ask(request)
+	messages, err := s.ask(request)
 	if errors.Is(err, configurer.ErrNotFound) {
 		return nil, nil
 	}

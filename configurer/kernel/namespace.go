@@ -115,7 +115,7 @@ var errOwnNamespace = errors.New("connecting to the container's network namespac
 // that goroutine ever runs in the wrong namespace.
 func (System) Connect(container *os.File) (configurer.Conn, error) {
 	if container == nil {
-		return open()
+		return open(true)
 	}
 	runtime.LockOSThread()
 	// Not by number, as netns.Get does: /proc may be of another pid namespace.
@@ -133,7 +133,7 @@ func (System) Connect(container *os.File) (configurer.Conn, error) {
 		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("entering the container's network namespace: %w", err)
 	}
-	conn, err := open()
+	conn, err := open(false)
 	if back := netns.Set(own); back != nil {
 		if err == nil {
 			err = conn.Close()

@@ -142,12 +142,7 @@ func (c *conn) Routes() ([]configurer.Route, error) {
 }
 
 func (c *conn) routes(family uint8) ([]configurer.Route, error) {
-	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
-	messages, err := c.ask(request)
-	if errors.Is(err, configurer.ErrNotFound) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil // no table yet, as no route was ever made here; or no such family
-	}
+	messages, err := c.routeMessages(family)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +157,16 @@ func (c *conn) routes(family uint8) ([]configurer.Route, error) {
 	return routes, nil
 }
 
+func (c *conn) routeMessages(family uint8) ([][]byte, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
+	messages, err := c.ask(request)
+	if errors.Is(err, configurer.ErrNotFound) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // no table yet, as no route was ever made here; or no such family
+	}
+	return messages, err
+}
+
 // nobody are addresses of blocks that nobody has any of, so that their routes are the
 // default routes: 240.0.0.0/4 (RFC 1112 section 4), and what IPv6 keeps for examples
 // (3fff::/20, RFC 9637). Asking sends no packet.
@@ -174,30 +179,51 @@ var nobody = map[uint8]netip.Addr{
 // which rules may choose from any table, and those of the main table's default routes.
 func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 	var uplinks []configurer.Uplink
-	add := func(route configurer.Route) {
-		uplink := configurer.Uplink{Link: route.Link, IPv6: route.Destination.Addr().Is6()}
-		if isDefault(route.Destination) && route.Link != 0 && !slices.Contains(uplinks, uplink) {
-			uplinks = append(uplinks, uplink)
-		}
-	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		route, err := c.RouteTo(nobody[family])
+		first, err := c.routeTo(nobody[family])
 		if errors.Is(err, configurer.ErrNotFound) {
 			continue // then there is no other either
 		}
 		if err != nil {
 			return nil, err
 		}
-		add(route)
-		routes, err := c.routes(family)
+		all, err := c.routeMessages(family)
 		if err != nil {
 			return nil, err
 		}
-		for _, route := range routes {
-			add(route)
+		for _, message := range append([][]byte{first}, all...) {
+			route, err := parseRoute(message)
+			if err != nil {
+				return nil, err
+			}
+			if message[7] != unix.RTN_UNICAST { // rtm_type: unreachable and the like
+				continue
+			}
+			for _, link := range waysOf(message, route) {
+				uplink := configurer.Uplink{Link: link, IPv6: family == unix.AF_INET6}
+				if isDefault(route.Destination) && link != 0 && !slices.Contains(uplinks, uplink) {
+					uplinks = append(uplinks, uplink)
+				}
+			}
 		}
 	}
 	return uplinks, nil
+}
+
+// waysOf are the links of a route, of which it may have several: struct rtnexthop,
+// linux/rtnetlink.h.
+func waysOf(message []byte, route configurer.Route) []int {
+	links := []int{route.Link}
+	ways := find(message[unix.SizeofRtMsg:], unix.RTA_MULTIPATH)
+	for len(ways) >= unix.SizeofRtNexthop {
+		length := int(binary.NativeEndian.Uint16(ways))
+		if length < unix.SizeofRtNexthop {
+			break
+		}
+		links = append(links, int(number(ways[4:])))
+		ways = ways[min(len(ways), (length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+	}
+	return links
 }
 
 // isDefault counts half of all addresses as well, as VPNs write it; and all of what IPv6
@@ -208,16 +234,7 @@ func isDefault(destination netip.Prefix) bool {
 
 // RouteTo implements configurer.Reader.
 func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
-	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flagFIBMatch}})
-	request.AddData(nl.NewRtAttr(unix.RTA_DST, addr.AsSlice()))
-	message, err := c.askOne(request)
-	// What a route of type unreachable, blackhole or prohibit answers as well.
-	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES, unix.EOPNOTSUPP} {
-		if errors.Is(err, none) {
-			return configurer.Route{}, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
-		}
-	}
+	message, err := c.routeTo(addr)
 	if err != nil {
 		return configurer.Route{}, err
 	}
@@ -226,6 +243,20 @@ func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
 		err = configurer.ErrNotFound
 	}
 	return route, err
+}
+
+func (c *conn) routeTo(addr netip.Addr) ([]byte, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flagFIBMatch}})
+	request.AddData(nl.NewRtAttr(unix.RTA_DST, addr.AsSlice()))
+	message, err := c.askOne(request)
+	// What a route of type unreachable, blackhole or prohibit answers as well.
+	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES, unix.EOPNOTSUPP} {
+		if errors.Is(err, none) {
+			return nil, fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
+		}
+	}
+	return message, err
 }
 
 // NamespaceID implements configurer.Reader.

@@ -57,11 +57,11 @@ var _ = Describe("reading the links of default routes", Label("root"), onHost, f
 		Entry("not a prohibited one", "ip route add prohibit default; ip -6 route add prohibit default"),
 		Entry("not one that isn't used, behind an unreachable one", "ip route add unreachable default metric 1; ip route add default dev b1 metric 2"),
 		Entry("before an unreachable one", "ip route add default dev b1 metric 2; ip route add unreachable default metric 3", "b1/4"),
-		PEntry("before an unreachable one of IPv6", "ip -6 route add default dev b1 metric 2; ip -6 route add unreachable default metric 4000", "b1/6"),
-		PEntry("of several ways", "ip route add default nexthop via 10.0.2.2 nexthop via 10.0.1.2", "b2/4", "b1/4"),
-		PEntry("of several ways of IPv6", "ip -6 route add default nexthop via fd02::2 nexthop via fd01::2", "b2/6", "b1/6"),
+		Entry("before an unreachable one of IPv6", "ip -6 route add default dev b1 metric 2; ip -6 route add unreachable default metric 4000", "b1/6"),
+		Entry("of several ways", "ip route add default nexthop via 10.0.2.2 nexthop via 10.0.1.2", "b2/4", "b1/4"),
+		Entry("of several ways of IPv6", "ip -6 route add default nexthop via fd02::2 nexthop via fd01::2", "b2/6", "b1/6"),
 		Entry("by a nexthop object", "ip nexthop add id 1 via 10.0.3.2 dev b3; ip route add default nhid 1", "b3/4"),
-		PEntry("by a group of nexthop objects", "ip nexthop add id 1 via 10.0.3.2 dev b3; ip nexthop add id 2 via 10.0.1.2 dev b1; ip nexthop add id 7 group 1/2; ip route add default nhid 7", "b3/4", "b1/4"),
+		Entry("by a group of nexthop objects", "ip nexthop add id 1 via 10.0.3.2 dev b3; ip nexthop add id 2 via 10.0.1.2 dev b1; ip nexthop add id 7 group 1/2; ip route add default nhid 7", "b3/4", "b1/4"),
 		Entry("that leads to the other family", "ip -4 route add default via inet6 fe80::2 dev b1", "b1/4"),
 	)
 
