@@ -163,7 +163,7 @@ var _ = Describe("a run that fails", Label("unit"), func() {
 	}
 
 	for _, situation := range shareds {
-		PIt("leaves all as it was at once, "+situation, func() {
+		It("leaves all as it was at once, "+situation, func() {
 			fails(situations[situation], requests["with an id"], asItIs, anyCall, errBroken, false)
 		})
 	}

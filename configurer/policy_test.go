@@ -136,7 +136,7 @@ var _ = Describe("a bridge of somebody else's", Label("unit"), func() {
 		Expect(w.host().rules).To(BeEmpty(), "the last one takes the rules away")
 	})
 
-	PIt("keeps its containers' rules when the last bridge of ours goes", func() {
+	It("keeps its containers' rules when the last bridge of ours goes", func() {
 		w := theirs()
 		tower := everyOption()
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
@@ -145,7 +145,7 @@ var _ = Describe("a bridge of somebody else's", Label("unit"), func() {
 		Expect(w.host().rules.String()).To(ContainSubstring("senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }"))
 	})
 
-	PIt("has containers that may send what they like, where that is asked for", func() {
+	It("has containers that may send what they like, where that is asked for", func() {
 		w := theirs()
 		Expect(w.netset().Up(netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, firstPid)).To(Succeed())
 	})

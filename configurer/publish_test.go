@@ -106,7 +106,7 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Expect(w.String()).To(Equal(before))
 	})
 
-	PIt("goes with the container", func() {
+	It("goes with the container", func() {
 		w := busyHost()
 		before := w.String()
 		config := publishing(dual(), port(81, "tcp"), by("192.0.2.9", ports(82, 3)), port(83, "udp"))
@@ -136,7 +136,7 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Expect(w.netset().Up(publishing(dual(), port(80, "tcp")), firstPid)).To(MatchError(errBroken))
 	}
 
-	PIt("of a run that fails lets 127.0.0.1 in no more", func() {
+	It("of a run that fails lets 127.0.0.1 in no more", func() {
 		w := newWorld(2)
 		Expect(w.netset().Up(dual(), firstPid+1)).To(Succeed())
 		failing(w)

@@ -119,7 +119,7 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
 	})
 
-	PIt("are put back where several bridges go at once", func() {
+	It("are put back where several bridges go at once", func() {
 		w := newWorld(1)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		w.host().addOurs("idle")

@@ -137,7 +137,7 @@ ip link delete dev brg0  # no port is left on it
 `[1:]))
 	})
 
-	PIt("says each thing once where a killed run's pair is on another bridge than is asked for", func() {
+	It("says each thing once where a killed run's pair is on another bridge than is asked for", func() {
 		w := halfway(1)
 		w.conns, w.pinned = nil, nil
 		config := everyOption()
