@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
@@ -85,7 +86,11 @@ func (r *run) finishBridge(bridge Link, lacking []netip.Prefix, mtu int) (Link, 
 	}
 	steps := silence(bridge.Index, bridge.MTU)
 	if bridge.Settings.HasIPv6 && bridge.Settings.AcceptRA != 0 && !bridge.Up {
-		steps = append(steps, step{change: SetSysctl{sysctl6(bridge.Name, "accept_ra"), "0"}, why: "no container tells the host a route"})
+		key := sysctl6(bridge.Name, "accept_ra")
+		before := SetSysctl{key, strconv.Itoa(bridge.Settings.AcceptRA)}
+		steps = append(steps, step{SetSysctl{key, "0"}, "no container tells the host a route", r.unlessUsed(bridge.Name, func(Link) error {
+			return reverse(r.host, before)()
+		})})
 	}
 	if mtu != 0 && mtu != bridge.MTU {
 		steps = append(steps, step{SetMTU{bridge.Index, mtu}, "what its ports will have", r.unlessUsed(bridge.Name, func(now Link) error {
@@ -95,10 +100,9 @@ func (r *run) finishBridge(bridge Link, lacking []netip.Prefix, mtu int) (Link, 
 	if err := r.do(r.host, steps...); err != nil {
 		return Link{}, err
 	}
-	for _, gateway := range lacking {
-		if gateway.Addr().Is6() {
-			lacking = append(lacking, routerAddress)
-		}
+	// Its own on the link first: with the gateway, the bridge counts as having all.
+	if slices.ContainsFunc(lacking, func(gateway netip.Prefix) bool { return gateway.Addr().Is6() }) {
+		lacking = append([]netip.Prefix{routerAddress}, lacking...)
 	}
 	for _, gateway := range lacking {
 		err := r.do(r.host, step{AddAddress{bridge.Index, gateway}, "the containers' gateway", r.unlessUsed(bridge.Name, func(bridge Link) error {

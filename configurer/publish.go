@@ -127,10 +127,17 @@ func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Elemen
 
 // deleteElements takes away those that are there.
 func (r *run) deleteElements(elements []firewall.Element, why string) error {
-	if len(elements) == 0 {
+	// To delete one twice in a transaction fails it.
+	var once []firewall.Element
+	for _, element := range elements {
+		if !slices.ContainsFunc(once, element.SameKey) {
+			once = append(once, element)
+		}
+	}
+	if len(once) == 0 {
 		return nil
 	}
-	found, err := r.host.Find(elements...)
+	found, err := r.host.Find(once...)
 	if err != nil || len(found) == 0 {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
@@ -48,29 +47,8 @@ func (r *run) sweepRules() error {
 	if used, err := r.rulesUsed(); used || err != nil {
 		return cmp.Or(err, r.sweepStale())
 	}
-	if err := r.relock(true, r.config.Deadline); err != nil {
-		return err
-	}
 	defer r.unlock()
-	if used, err := r.rulesUsed(); used || err != nil {
-		return err
-	}
-	steps, err := r.putBack(lease.Note{})
-	if err != nil || len(steps) == 0 {
-		return err
-	}
-	return r.do(r.host, steps...)
-}
-
-// rulesUsed says whether a bridge or a host link of ours is left.
-func (r *run) rulesUsed() (bool, error) {
-	for _, kind := range []string{kindBridge, kindVeth} {
-		links, err := r.host.Links(kind)
-		if err != nil || slices.ContainsFunc(links, func(link Link) bool { return link.Group == lease.Group }) {
-			return true, err
-		}
-	}
-	return false, nil
+	return r.dropRules()
 }
 
 // detach deletes the container's host link, finished or not.

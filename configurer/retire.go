@@ -9,9 +9,17 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
-// retire removes a bridge of ours that has no port, with the lock held alone: its record
-// goes to another bridge of ours, or, of the last one, all is put back as it was.
+// retire removes a bridge of ours that has no port, with the lock held alone.
 func (r *run) retire(bridge Link) error {
+	if err := r.leave(bridge); err != nil {
+		return err
+	}
+	return r.delete(bridge, "no port is left on it")
+}
+
+// leave takes down what holds for a bridge of ours: its record goes to another bridge of
+// ours or, of the last one, all is put back as it was.
+func (r *run) leave(bridge Link) error {
 	// Another that went just now may have handed its record over to this one.
 	bridge, err := r.host.Link(Which{Index: bridge.Index})
 	if errors.Is(err, ErrNotFound) {
@@ -25,7 +33,10 @@ func (r *run) retire(bridge Link) error {
 	if err != nil {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(other Link) bool { return other.Index == bridge.Index })
+	others = slices.DeleteFunc(others, func(other Link) bool {
+		note, _ := lease.ReadNote(other.Alias)
+		return other.Index == bridge.Index || note.Policy == ""
+	})
 	var steps []step
 	if len(others) == 0 {
 		steps, err = r.putBack(note)
@@ -38,7 +49,7 @@ func (r *run) retire(bridge Link) error {
 	if err != nil {
 		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
 	}
-	return r.delete(bridge, "no port is left on it")
+	return nil
 }
 
 // handOver gives what a bridge remembers to another, and takes its elements away.
@@ -93,4 +104,30 @@ func (r *run) putBack(note lease.Note) ([]step, error) {
 		}
 	}
 	return steps, nil
+}
+
+// dropRules takes the tables away where nobody of ours is left, with the lock held alone.
+func (r *run) dropRules() error {
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return err
+	}
+	if used, err := r.rulesUsed(); used || err != nil {
+		return err
+	}
+	steps, err := r.putBack(lease.Note{})
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	return r.do(r.host, steps...)
+}
+
+// rulesUsed says whether a bridge or a host link of ours is left.
+func (r *run) rulesUsed() (bool, error) {
+	for _, kind := range []string{kindBridge, kindVeth} {
+		links, err := r.host.Links(kind)
+		if err != nil || slices.ContainsFunc(links, func(link Link) bool { return link.Group == lease.Group }) {
+			return true, err
+		}
+	}
+	return false, nil
 }

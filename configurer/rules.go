@@ -38,6 +38,7 @@ func (r *run) protect(bridge Link) (Link, error) {
 	}
 	protect := r.protectAlone
 	if !ours {
+		r.undos = append(r.undos, r.dropRules)
 		protect = func(int) error { return r.makeRules() }
 	}
 	err := protect(bridge.Index)
@@ -157,7 +158,13 @@ func (r *run) protectAlone(index int) error {
 	note, _ := lease.ReadNote(bridge.Alias)
 	if note.Policy == "" {
 		note.Policy = r.policy().String()
-		if err := r.do(r.host, step{change: SetAlias{bridge.Index, note.String()}, why: "what the bridge is like"}); err != nil {
+		err := r.do(r.host, step{SetAlias{bridge.Index, note.String()}, "what the bridge is like", r.unlessUsed(bridge.Name, func(now Link) error {
+			if err := r.leave(now); err != nil {
+				return err
+			}
+			return reverse(r.host, SetAlias{now.Index, bridge.Alias})()
+		})})
+		if err != nil {
 			return err
 		}
 	} else if err := r.comparePolicy(bridge, note); err != nil {
@@ -167,8 +174,11 @@ func (r *run) protectAlone(index int) error {
 		return fmt.Errorf("putting up the rules: %w", err)
 	}
 	var steps []step
-	for _, sysctl := range r.bridgeSysctls(bridge) {
-		steps = append(steps, step{change: sysctl, why: "the host forwards what comes from the bridge"})
+	for _, change := range r.bridgeSysctls(bridge) {
+		closed := SetSysctl{change.(SetSysctl).Key, "0"}
+		steps = append(steps, step{change, "the host forwards what comes from the bridge", r.unlessUsed(bridge.Name, func(Link) error {
+			return reverse(r.host, closed)()
+		})})
 	}
 	if len(steps) > 0 {
 		if err := r.do(r.host, steps...); err != nil {

@@ -150,12 +150,20 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	if err := r.do(r.host, step{change: SetAlias{bridge.Index, text}, why: "remembers how the uplinks were, for the last one out"}); err != nil {
 		return err
 	}
-	var steps []step
+	// One after another: each relies on those before.
 	for _, uplink := range closed {
-		steps = append(steps, addElements(elementsOf(uplink.was, uplink.link), "what comes in by it goes to bridges only")...)
-		steps = append(steps, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})
+		steps := addElements(elementsOf(uplink.was, uplink.link), "what comes in by it goes to bridges only")
+		if len(steps) > 0 {
+			if err := r.do(r.host, steps...); err != nil {
+				return err
+			}
+		}
+		err := r.do(r.host, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})
+		if err != nil {
+			return err
+		}
 	}
-	return r.do(r.host, steps...)
+	return nil
 }
 
 // allWas are what all bridges of ours remember.

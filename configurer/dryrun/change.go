@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -55,6 +57,8 @@ func (c *conn) do(change configurer.Change) error {
 	case configurer.DeleteTable:
 		c.space.tables[change.Family] = configurer.TableAt{}
 		return nil
+	case configurer.SetSysctl:
+		return c.setSysctl(change)
 	case configurer.AddElements:
 		return c.addElements(change)
 	case configurer.DeleteElements:
@@ -63,7 +67,7 @@ func (c *conn) do(change configurer.Change) error {
 		}
 		return nil
 	// What a run never looks at again, or only undoes.
-	case configurer.AddSet, configurer.AddChain, configurer.AddRule, configurer.SetSysctl,
+	case configurer.AddSet, configurer.AddChain, configurer.AddRule,
 		configurer.AddPortMAC, configurer.ForgetFlows:
 		return nil
 	case configurer.SilenceIPv6, configurer.DeleteAddress, configurer.DeleteRoute:
@@ -198,7 +202,36 @@ func (c *conn) addElements(change configurer.AddElements) error {
 			}
 		}
 	}
+	c.space.elements = append(c.space.elements, change.Elements...)
 	return nil
+}
+
+// setSysctl changes what is seen of a link, too.
+func (c *conn) setSysctl(change configurer.SetSysctl) error {
+	c.space.sysctls[change.Key] = change.Value
+	parts := strings.Split(change.Key, "/") // net/ipv4/conf/LINK/NAME
+	if len(parts) != 5 {
+		return nil
+	}
+	link, err := c.Link(configurer.Which{Name: parts[3]})
+	if errors.Is(err, configurer.ErrNotFound) {
+		return nil // all links, or those to come
+	}
+	if err != nil {
+		return err
+	}
+	return c.set(link.Index, func(link *configurer.Link) {
+		switch on := change.Value != "0"; parts[1] + " " + parts[4] {
+		case "ipv4 forwarding":
+			link.Settings.Forwarding = on
+		case "ipv4 route_localnet":
+			link.Settings.RouteLocalnet = on
+		case "ipv6 force_forwarding":
+			link.Settings.ForceForwarding = on
+		case "ipv6 accept_ra":
+			link.Settings.AcceptRA, _ = strconv.Atoi(change.Value)
+		}
+	})
 }
 
 func (c *conn) checkRoute(route configurer.Route) error {

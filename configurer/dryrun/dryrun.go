@@ -70,14 +70,15 @@ type space struct {
 	added map[int][]netip.Prefix // addresses, by link
 	// tables are those that were made or deleted.
 	tables map[firewall.Family]configurer.TableAt
-	// deleted are elements of the rules' sets.
-	deleted []firewall.Element
+	// elements of the rules' sets were added, deleted ones taken away.
+	elements, deleted []firewall.Element
+	sysctls           map[string]string
 }
 
 func newSpace(namespace *os.File) *space {
 	return &space{
 		namespace: namespace, links: map[int]configurer.Link{}, gone: map[int]bool{}, added: map[int][]netip.Prefix{},
-		tables: map[firewall.Family]configurer.TableAt{},
+		tables: map[firewall.Family]configurer.TableAt{}, sysctls: map[string]string{},
 	}
 }
 
@@ -166,25 +167,46 @@ func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
 	return c.Conn.Table(table)
 }
 
-// Find implements configurer.Reader: a table that was made anew has what it is given.
+// Find implements configurer.Reader.
 func (c *conn) Find(elements ...firewall.Element) ([]firewall.Element, error) {
-	if len(elements) == 0 {
-		return nil, nil
+	var found, others []firewall.Element
+	for _, element := range elements {
+		at := slices.IndexFunc(c.space.elements, element.SameKey)
+		switch _, anew := c.space.tables[element.Set.Family]; {
+		case at >= 0:
+			found = append(found, c.space.elements[at])
+		case !anew: // what is made anew has what it is given
+			others = append(others, element)
+		}
 	}
-	if _, changed := c.space.tables[elements[0].Set.Family]; changed {
-		return nil, nil
+	if len(others) == 0 {
+		return c.without(found), nil
 	}
-	found, err := c.Conn.Find(elements...)
-	return c.without(found), err
+	there, err := c.Conn.Find(others...)
+	return c.without(append(found, there...)), err
 }
 
 // Elements implements configurer.Reader.
 func (c *conn) Elements(set firewall.Set) ([]firewall.Element, error) {
-	if _, changed := c.space.tables[set.Family]; changed {
-		return nil, nil
+	var elements []firewall.Element
+	for _, element := range c.space.elements {
+		if element.Set.Name == set.Name {
+			elements = append(elements, element)
+		}
 	}
-	elements, err := c.Conn.Elements(set)
-	return c.without(elements), err
+	if _, anew := c.space.tables[set.Family]; anew {
+		return c.without(elements), nil
+	}
+	there, err := c.Conn.Elements(set)
+	return c.without(append(elements, there...)), err
+}
+
+// Sysctl implements configurer.Reader.
+func (c *conn) Sysctl(key string) (string, error) {
+	if value, changed := c.space.sysctls[key]; changed {
+		return value, nil
+	}
+	return c.Conn.Sysctl(key)
 }
 
 // without leaves out what was deleted.
