@@ -3,6 +3,7 @@ package configurer
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -116,16 +117,30 @@ func (c AddRule) command(Names) string {
 	return nft("add rule", c.Chain.Family, fmt.Sprintf("%s %s comment %q", c.Chain.Name, c.Rule, c.Rule.Why))
 }
 
-func (c AddElements) command(Names) string {
-	return nft("add element", c.Set.Family, elements(c.Set, c.Elements))
+func (c AddElements) command(names Names) string {
+	return nft("add element", c.Set.Family, elements(c.Set, named(c.Elements, names)))
 }
 
-func (c DeleteElements) command(Names) string {
+func (c DeleteElements) command(names Names) string {
 	keys := make([]firewall.Element, len(c.Elements))
 	for i, element := range c.Elements {
 		keys[i] = firewall.Element{Key: element.Key}
 	}
-	return nft("delete element", c.Set.Family, elements(c.Set, keys))
+	return nft("delete element", c.Set.Family, elements(c.Set, named(keys, names)))
+}
+
+// named has the names of links for their indices, as nft(8) takes them too.
+func named(list []firewall.Element, names Names) []firewall.Element {
+	all := slices.Clone(list)
+	for i, element := range all {
+		all[i].Key = slices.Clone(element.Key)
+		for k, value := range element.Key {
+			if index, ok := value.(firewall.Index); ok {
+				all[i].Key[k] = firewall.LinkName(names(int(index)))
+			}
+		}
+	}
+	return all
 }
 
 func nft(verb string, family firewall.Family, rest string) string {

@@ -149,7 +149,7 @@ func (c *comparison) compareElements(wanted []firewall.Element) error {
 		if there >= 0 {
 			is = found[there].String()
 		}
-		c.differs("element of "+element.Set.Name, element, is, Command(AddElements{element.Set, []firewall.Element{element}}, nil))
+		c.differs("element of "+element.Set.Name, element, is, c.onHost(AddElements{element.Set, []firewall.Element{element}}))
 	}
 	return nil
 }

@@ -102,12 +102,44 @@ func (c *conn) addBridge(change configurer.AddBridge) error {
 	if err := c.free(change.Name); err != nil {
 		return err
 	}
+	settings, err := c.newSettings()
+	if err != nil {
+		return err
+	}
 	*change.Index = c.space.next()
 	c.space.links[*change.Index] = configurer.Link{
 		Index: *change.Index, Name: change.Name, Kind: "bridge", MAC: change.MAC, Group: change.Group, MTU: newMTU,
-		PeerNamespace: configurer.SameNamespace,
+		PeerNamespace: configurer.SameNamespace, Settings: settings,
 	}
 	return nil
+}
+
+// loopback is the index of lo (LOOPBACK_IFINDEX, net/net_namespace.h).
+const loopback = 1
+
+// newSettings are those that a new link begins with. What the kernel knows of, lo tells.
+func (c *conn) newSettings() (configurer.Settings, error) {
+	lo, err := c.Link(configurer.Which{Index: loopback})
+	if err != nil {
+		return configurer.Settings{}, err
+	}
+	settings := configurer.Settings{HasIPv6: lo.Settings.HasIPv6, HasForce: lo.Settings.HasForce}
+	for key, set := range map[string]func(value string){
+		"net/ipv4/conf/default/forwarding":       func(value string) { settings.Forwarding = value != "0" },
+		"net/ipv4/conf/default/route_localnet":   func(value string) { settings.RouteLocalnet = value != "0" },
+		"net/ipv6/conf/default/force_forwarding": func(value string) { settings.ForceForwarding = value != "0" },
+		"net/ipv6/conf/default/accept_ra":        func(value string) { settings.AcceptRA, _ = strconv.Atoi(value) },
+	} {
+		value, err := c.Sysctl(key)
+		if errors.Is(err, configurer.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return settings, err
+		}
+		set(value)
+	}
+	return settings, nil
 }
 
 func (c *conn) addPair(change configurer.AddPair) error {

@@ -64,8 +64,8 @@ type Masked interface {
 type (
 	// LinkName is the name of a link.
 	LinkName string
-	// Index is that of a link.
-	Index uint32
+	// Index is that of a link. It may be one that a dry run made up, below 0.
+	Index int32
 	// Group is that of links.
 	Group uint32
 	// Port is one of TCP, UDP or SCTP.
@@ -100,7 +100,7 @@ type (
 func (v LinkName) String() string { return strconv.Quote(string(v)) }
 
 // String implements Value.
-func (v Index) String() string { return strconv.FormatUint(uint64(v), 10) }
+func (v Index) String() string { return strconv.Itoa(int(v)) }
 
 // String implements Value.
 func (v Group) String() string { return strconv.FormatUint(uint64(v), 10) }
