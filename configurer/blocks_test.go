@@ -40,11 +40,11 @@ var _ = Describe("what others keep from being forwarded", Label("unit"), func() 
 			"ufw route allow in on brg0; ufw route allow out on brg0"),
 		Entry("by firewalld", configurer.Block{Family: "inet", Table: "firewalld", Chain: "filter_FORWARD"}, "firewalld",
 			"firewall-cmd --permanent --zone=trusted --add-interface=brg0 && firewall-cmd --reload"),
-		Entry("by a table of somebody's", configurer.Block{Family: "inet", Table: "my rules", Chain: "fwd"}, "policy drop of chain fwd in table inet my rules",
-			"nft insert rule inet 'my rules' fwd iifname brg0 accept; nft insert rule inet 'my rules' fwd oifname brg0 accept"),
+		Entry("by a table of somebody's", configurer.Block{Family: "inet", Table: "mine", Chain: "fwd"}, "policy drop of chain fwd in table inet mine",
+			`nft 'insert rule inet mine fwd iifname "brg0" accept'; nft 'insert rule inet mine fwd oifname "brg0" accept'`),
 		Entry("by a table that is called as that of iptables", configurer.Block{Family: "inet", Table: "filter", Chain: "FORWARD"},
 			"policy drop of chain FORWARD in table inet filter",
-			"nft insert rule inet filter FORWARD iifname brg0 accept; nft insert rule inet filter FORWARD oifname brg0 accept"),
+			`nft 'insert rule inet filter FORWARD iifname "brg0" accept'; nft 'insert rule inet filter FORWARD oifname "brg0" accept'`),
 	)
 
 	DescribeTable("isn't told where it isn't in the way", func(config func() netsetgo.NetworkConfig, block configurer.Block) {

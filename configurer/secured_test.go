@@ -3,7 +3,6 @@ package configurer_test
 import (
 	"maps"
 	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,11 +83,11 @@ func eachPlace(do func(place, asked string, build func() *world, request func() 
 var _ = Describe("a run that asks something of the rules", Label("unit"), func() {
 	eachPlace(func(place, asked string, build func() *world, request func() netsetgo.NetworkConfig) {
 		It("leaves all as it was when any call is refused, "+place+" "+asked, func() {
-			fails(build, request, asItIs, anyCall, errBroken, false)
+			fails(build, request, anyCall, errBroken, false)
 		})
 		It("leaves all as it was when the answer to any change is lost, "+place+" "+asked, func() {
-			fails(build, request, asItIs, changes, configurer.ErrUnknown, true)
-			fails(build, request, asItIs, changes, configurer.ErrUnknown, false)
+			fails(build, request, changes, configurer.ErrUnknown, true)
+			fails(build, request, changes, configurer.ErrUnknown, false)
 		})
 
 		// Once for each call: killed there, and looked at.
@@ -115,7 +114,7 @@ var _ = Describe("a run that asks something of the rules", Label("unit"), func()
 				Expect(w.netset().Up(request(), firstPid)).To(Succeed(), "killed at call %d", nth)
 				// What the killed run's link has in the rules waits for any down.
 				Expect(w.netset().Down(netsetgo.NetworkConfig{ID: "nobody"}, 0)).To(Succeed())
-				Expect(withoutRouter(unnumbered(w))).To(Equal(withoutRouter(unnumbered(whole))), "killed at call %d", nth)
+				Expect(unnumbered(w)).To(Equal(unnumbered(whole)), "killed at call %d", nth)
 				w.expectNothingOpen()
 			})
 		})
@@ -143,11 +142,7 @@ var _ = Describe("a run that asks something of the rules", Label("unit"), func()
 		if place == "by an older kernel" {
 			return // a dry run takes all kernels for new ones
 		}
-		it := It
-		if len(request().Publish) > 0 {
-			it = PIt // its down isn't whole
-		}
-		it("is shown by a dry run, "+place+" "+asked, func() {
+		It("is shown by a dry run, "+place+" "+asked, func() {
 			w := build()
 			_, err := w.expectDryRun(upOf(request()))
 			Expect(err).NotTo(HaveOccurred())
@@ -155,20 +150,7 @@ var _ = Describe("a run that asks something of the rules", Label("unit"), func()
 			Expect(err).NotTo(HaveOccurred())
 		})
 	})
-
-	PIt("gives the bridge its router's address, also where a run was killed ahead of that", func() {
-		w := newWorld(1)
-		bridge := w.host().addOurs("brg0")
-		bridge.addresses = []netip.Prefix{netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("fd10::1/64")}
-		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
-		Expect(w.host().named("brg0").addresses).To(ContainElement(netip.MustParsePrefix("fe80::1/64")))
-	})
 })
-
-// withoutRouter is the world but for the bridge's own address on its link.
-func withoutRouter(world string) string {
-	return strings.ReplaceAll(world, "   inet6 fe80::1/64\n", "")
-}
 
 var senders = regexp.MustCompile(`(?m)^   (senders[46]|targets6) .*\n`)
 

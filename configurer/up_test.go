@@ -124,9 +124,9 @@ host
    inet 127.0.0.1/8
  2: eth0 up mtu 1450 sysctl forwarding=1
  3: tower up mtu 1400 type bridge address 6e:73:0a:14:00:01 group 7238503 addrgenmode none sysctl forwarding=1 ipv6/accept_ra=0 ipv6/force_forwarding=1 route_localnet=1 alias netsetgo next=10.20.3.5 number=1 policy=open,isolated was=2/forwarding:0
+   inet6 fe80::1/64
    inet 10.20.0.1/16
    inet6 fd20::1/64
-   inet6 fe80::1/64
  4: v0@c1:eth0 up mtu 1400 master 3 type veth address fe:36:e0:3d:cf:e8 group 7238503 addrgenmode none port hairpin,isolated
    altname netsetgo:a:tower:10.20.3.4
    altname netsetgo:a:tower:fd20::7

@@ -125,6 +125,14 @@ var _ = Describe("a dry run", Label("unit"), func() {
 		}
 	}
 
+	PIt("says how a new bridge is set", func() {
+		w := newWorld(1)
+		netset, tried := traced(dryrun.Kernel(w.kernel()))
+		Expect(netset.Up(dual(), firstPid)).To(Succeed())
+		Expect(tried.made()).To(And(
+			ContainSubstring("sysctl -w net/ipv6/conf/brg0/accept_ra=0"), ContainSubstring("sysctl -w net/ipv6/conf/brg0/force_forwarding=1")))
+	})
+
 	It("says what down of what a killed run left does", func() {
 		done, err := unfinished(1).expectDryRun(downOf(netsetgo.NetworkConfig{}))
 		Expect(err).NotTo(HaveOccurred())
@@ -187,10 +195,11 @@ ip link delete dev brg0  # no port is left on it
 	},
 		Entry("on a full bridge", func(w *world) {
 			bridge := w.host().addBridge("brg0", "10.10.10.1/24")
-			for n := range maxPorts {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed(), "whose rules stay")
+			for n := range maxPorts - 1 {
 				w.host().add(configurer.Link{Name: fmt.Sprintf("p%d", n), Master: bridge.Index})
 			}
-		}, netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, "1,023"),
+		}, netsetgo.NetworkConfig{VethNamePrefix: "v"}, "1,023"),
 		Entry("where there is a default route", func(w *world) {
 			w.container(1).add(configurer.Link{Name: "eth7", Up: true})
 			w.container(1).routes = []configurer.Route{{Route: netsetgo.Route{Destination: netip.MustParsePrefix("0.0.0.0/0")}, Link: 2}}

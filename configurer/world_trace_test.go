@@ -56,7 +56,7 @@ var (
 )
 
 // What a dry run can't know, or doesn't show: the index of a link that it doesn't make,
-// and what a new bridge is set to of itself.
+// and the sysctls that differ between a new bridge and ours.
 var (
 	byIndex    = regexp.MustCompile(`(?m)^(nft '(?:add|delete) element bridge netsetgo unchecked) \{ [0-9]+ \}`)
 	ofNewLinks = regexp.MustCompile(`(?m)^sysctl -w net/ipv6/conf/.*\n`)
@@ -124,6 +124,12 @@ ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it i
 		netset, shown := traced(w.kernel())
 		Expect(netset.Down(everyOption(), firstPid)).To(Succeed())
 		Expect(shown.made()).To(Equal(`
+nft 'delete element bridge netsetgo unchecked { 4 }'  # it is for the container alone
+nft 'delete element inet netsetgo ports4 { tcp . 8080, tcp . 8081 }'  # it is for the container alone
+nft 'delete element inet netsetgo published4 { 10.20.3.4 }'  # it is for the container alone
+nft 'delete element inet netsetgo ports6 { tcp . 8080, tcp . 8081 }'  # it is for the container alone
+nft 'delete element inet netsetgo published6 { fd20::7 }'  # it is for the container alone
+nft 'delete element inet netsetgo addressports4 { 192.0.2.9 . udp . 53 }'  # it is for the container alone
 conntrack -D -f ipv4 -p udp --dport 53 || true  # they went elsewhere so far
 ip link delete dev v0  # takes its peer, names, addresses and routes along
 sysctl -w net/ipv4/conf/eth0/forwarding=0  # as it was before the first container
