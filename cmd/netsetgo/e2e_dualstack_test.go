@@ -137,7 +137,7 @@ var _ = Describe("an attachment of two families", Label("root"), func() {
 		Expect(p.host.Must("nft", "list", "ruleset")).To(BeEmpty())
 	})
 
-	PIt("on three bridges that are idle at once is swept whole", func() {
+	It("on three bridges that are idle at once is swept whole", func() {
 		p.host.Sh(uplinks)
 		before := p.host.State()
 		for _, more := range []string{dualStack, " -bridgeName lab0 -bridgeAddress 10.20.0.1/24,fd20::1/64", " -bridgeName lab1 -bridgeAddress fd30::1/64"} {

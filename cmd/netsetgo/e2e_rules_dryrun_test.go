@@ -64,7 +64,7 @@ var _ = Describe("a dry run with rules, pasted into a shell", Label("root"), fun
 		Entry("beside another bridge, with uplinks that only that one knows", both(onTheHost(uplinks), withAnotherBridge), "-pid PID"+dualStack, "-pid PID"),
 		Entry("beside another bridge, after somebody flushed the rules", both(withAnotherBridge, onTheHost("nft flush ruleset")), "-pid PID -publish 8080:80", "-pid PID"),
 		Entry("after somebody took a rule away", both(withAnotherBridge, onTheHost("nft flush chain inet netsetgo forward")), "-pid PID", "-pid PID"),
-		PEntry("on somebody else's bridge", onTheHost(foreignBridge), "-pid PID -spoofCheck=false", "-pid PID"),
+		Entry("on somebody else's bridge", onTheHost(foreignBridge), "-pid PID -spoofCheck=false", "-pid PID"),
 	)
 
 	// The bridge that goes knew how the uplinks were; the other one knows it from then on.

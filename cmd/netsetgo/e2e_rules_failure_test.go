@@ -56,12 +56,12 @@ var _ = Describe("a run with rules that fails", Label("root"), func() {
 		}
 		Expect(failed).To(BeNumerically(">=", least))
 	},
-		PEntry("a message that can't be sent", "sendto", "error=ENOBUFS", 20),
+		Entry("a message that can't be sent", "sendto", "error=ENOBUFS", 20),
 		Entry("an answer that is lost", "recvmsg", "error=ENOBUFS", 20),
 		Entry("a sysctl that can't be written", "write", "error=EPERM", 5),
 		Entry("a sysctl that can't be opened", "openat", "error=EACCES", 5),
 		Entry("a socket that can't be opened", "socket", "error=EMFILE", 3),
-		PEntry("a message that can't be sent, beside another container", "sendto", "error=ENOBUFS", 10, "-bridgeAddress", "10.10.10.1/24,fd10::1/64"),
+		Entry("a message that can't be sent, beside another container", "sendto", "error=ENOBUFS", 10, "-bridgeAddress", "10.10.10.1/24,fd10::1/64"),
 		Entry("a socket that can't be opened, beside another container", "socket", "error=EMFILE", 2, "-publish", "9090:90", "-bridgeAddress", "10.10.10.1/24,fd10::1/64"),
 		Entry("an answer that is lost, beside another bridge", "recvmsg", "error=ENOBUFS", 10, "-vethNamePrefix", "other", "-bridgeName", "lab0", "-bridgeAddress", "10.20.0.1/24,fd20::1/64"),
 	)

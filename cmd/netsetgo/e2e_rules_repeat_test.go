@@ -125,7 +125,7 @@ var _ = Describe("many runs at once, with rules", Label("root"), func() {
 		return strings.Count(host.Must("nft", "list", "map", "inet", "netsetgo", "ports4"), "tcp . ")
 	}
 
-	PIt("publish a port each, on bridges that come and go", func() {
+	It("publish a port each, on bridges that come and go", func() {
 		const containers = 30
 		host := testnet.NewHost()
 		host.Sh(uplinks)
