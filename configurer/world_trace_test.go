@@ -124,7 +124,7 @@ ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it i
 		netset, shown := traced(w.kernel())
 		Expect(netset.Down(everyOption(), firstPid)).To(Succeed())
 		Expect(shown.made()).To(Equal(`
-nft 'delete element bridge netsetgo unchecked { 4 }'  # it is for the container alone
+nft 'delete element bridge netsetgo unchecked { "v0" }'  # it is for the container alone
 nft 'delete element inet netsetgo ports4 { tcp . 8080, tcp . 8081 }'  # it is for the container alone
 nft 'delete element inet netsetgo published4 { 10.20.3.4 }'  # it is for the container alone
 nft 'delete element inet netsetgo ports6 { tcp . 8080, tcp . 8081 }'  # it is for the container alone

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -36,12 +37,13 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 			return host, nil
 		})
 		kernel.InodeReturns(42, nil)
+		lo := configurer.Link{Index: 1, Name: "lo", Settings: configurer.Settings{HasIPv6: true, HasForce: true}}
 		there = []configurer.Link{
 			{Index: 3, Name: "brg0", Kind: "bridge", MTU: 1500},
 			{Index: 4, Name: "veth0", Kind: "veth", Master: 3, Altnames: []string{"old"}, Peer: 2, PeerNamespace: 5},
 		}
 		host.LinkCalls(func(which configurer.Which) (configurer.Link, error) {
-			for _, link := range there {
+			for _, link := range append([]configurer.Link{lo}, there...) {
 				if link.Index == which.Index || which.Index == 0 && (link.Name == which.Name || slices.Contains(link.Altnames, which.Name)) {
 					return link, nil
 				}
@@ -52,6 +54,12 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		host.LinksCalls(func(string) ([]configurer.Link, error) { return slices.Clone(there[:1]), nil })
 		host.PortsCalls(func(int) ([]configurer.Link, error) { return slices.Clone(there[1:]), nil })
 		host.NamespaceIDReturns(5, nil)
+		host.SysctlStub = func(key string) (string, error) {
+			if strings.HasSuffix(key, "accept_ra") {
+				return "1", nil
+			}
+			return "0", nil
+		}
 		dry = dryrun.Kernel(kernel)
 		DeferCleanup(func() {
 			Expect(host.DoCallCount()+container.DoCallCount()).To(BeZero(), "no change reaches the kernel")
@@ -137,6 +145,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		made := configurer.Link{
 			Index: *change.Index, Name: "tower", Kind: "bridge", MAC: change.MAC, Group: 7, MTU: 1500,
 			PeerNamespace: configurer.SameNamespace,
+			Settings:      configurer.Settings{AcceptRA: 1, HasIPv6: true, HasForce: true},
 		}
 		Expect(conn.Link(configurer.Which{Name: "tower"})).To(Equal(made))
 		Expect(conn.Links("bridge")).To(Equal([]configurer.Link{there[0], made}))
