@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -64,7 +65,7 @@ var _ = Describe("what is closed", Label("root"), func() {
 		`)
 	})
 
-	PIt("leaves the router of IPv6 alone that the host was", func() {
+	It("leaves the router of IPv6 alone that the host was", func() {
 		w.Sysctl("net/ipv6/conf/all/forwarding", "1")
 		w.Check("lan -> other at other as lan 6")
 		w.upAll(everybody)
@@ -96,7 +97,8 @@ var _ = Describe("what is closed", Label("root"), func() {
 		`)
 	})
 
-	It("keeps neighbours from each other with -isolated, and from nobody else", func() {
+	DescribeTable("keeps neighbours from each other with -isolated, and from nobody else", func(shown string) {
+		w.ShowBridged(shown)
 		w.upAll([]string{"a1", "a2"}, "-isolated")
 		others := `
 			a1 -> a2 never at a2
@@ -106,10 +108,12 @@ var _ = Describe("what is closed", Label("root"), func() {
 			a1 -> internet at internet as uplink
 			lan -> a1 never at a1
 		`
+		tap, own := w.Node("a2").Tap("eth0"), testnet.MAC(w.mac("a1", "eth0"))
 		w.Check(others)
 		byTheHost(w)
 		w.Check(others)
-	})
+		Expect(tap.Seen(func(p testnet.Packet) bool { return bytes.Equal(p.Frame[6:12], own) })).To(BeEmpty(), "not even ARP")
+	}, bothWays())
 
 	It("keeps them from each other where the bridge is open, too", func() {
 		w.upAll([]string{"a1", "a2"}, "-isolated", "-allowInbound")

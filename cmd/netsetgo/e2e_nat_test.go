@@ -139,7 +139,7 @@ var _ = Describe("the way out", Label("root"), func() {
 		w.Check("lan -> other at other as lan")
 	})
 
-	PIt("closes behind containers that are killed, at the next down", func() {
+	It("closes behind containers that are killed, at the next down", func() {
 		before := w.Host.State()
 		w.up("a1", "-publish", "8080:80")
 		w.up("b1", "-publish", "8080:80/udp")

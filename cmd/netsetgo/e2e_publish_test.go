@@ -139,6 +139,19 @@ var _ = Describe("published ports", Label("root"), func() {
 		Expect(seen()).To(ConsistOf(wanted))
 	})
 
+	It("leave alone what is sent to the host's link-local addresses", func() {
+		w.up("a1", published("8080:80")...)
+		w.Serve("host", "tcp6", mustAddrPort("[::]:8080"))
+		zone := links(w.Node("lan"))["eth0"].Index
+		for _, prefix := range links(w.Node("host"))["eth0"].prefixes() {
+			if own, ok := strings.CutSuffix(prefix, "/64"); ok && strings.HasPrefix(own, "fe80::") {
+				Expect(soon(w.Node("lan"), fmt.Sprintf("[%s%%%d]:8080", own, zone))).To(BeNumerically(">", 0))
+				return
+			}
+		}
+		Fail("the host has none")
+	})
+
 	It("are the holder's, who is named to others", func() {
 		w.up("a1", append(published("8080:80", "192.0.2.1:9090:90"), "-id", "web")...)
 		before := w.Host.State()

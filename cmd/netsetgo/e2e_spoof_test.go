@@ -154,6 +154,9 @@ func (f *forger) pieces() []frame {
 	add(testnet.Piece(piece, 100), "a later fragment, in which something looks like DHCP's port")
 	add(f.packet(f.own, v6("a1"), testnet.Fragment, testnet.Join(fragment(testnet.UDP, 10, 0), []byte{2, 35, 2, 34}, f.mark())), "the same by IPv6")
 	add(f.packet(f.own, v6("a1"), testnet.Fragment, testnet.Join(fragment(testnet.ICMPv6, 10, 0), f.mark())), "a later fragment of a message")
+	labelled := f.packet(f.own, v6("a1"), testnet.Fragment, testnet.Join(fragment(testnet.UDP, 10, 0), f.mark()))
+	labelled[14+2], labelled[14+3] = 2, 34 // where a port would be, if a header of UDP were there
+	add(labelled, "a later fragment, whose flow label looks like DHCPv6's port")
 	return all
 }
 
