@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"net"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -103,4 +104,12 @@ func FuzzCandidates(f *testing.F) {
 
 func addr(ip uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)})
+}
+
+// ipNet are two prefixes as a configuration has them.
+func ipNet(four, six netip.Prefix) (net.IP, *net.IPNet, net.IP, *net.IPNet) {
+	subnet := func(prefix netip.Prefix) *net.IPNet {
+		return &net.IPNet{IP: prefix.Masked().Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+	}
+	return four.Addr().AsSlice(), subnet(four), six.Addr().AsSlice(), subnet(six)
 }
