@@ -132,8 +132,10 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 		option    string
 		asked, is Choice
 	}{
-		{"nat", c.NAT, a.NAT}, {"allowInbound", c.AllowInbound, a.AllowInbound},
-		{"isolated", c.Isolated, a.Isolated}, {"spoofCheck", c.SpoofCheck, choice(a.SpoofCheck)},
+		{"nat", c.NAT, a.NAT},
+		{"allowInbound", c.AllowInbound, a.AllowInbound},
+		{"isolated", c.Isolated, a.Isolated},
+		{"spoofCheck", c.SpoofCheck, choice(a.SpoofCheck)},
 	} {
 		if each.asked != Default && each.asked != cmp.Or(each.is, No) {
 			differs(each.option, each.asked == Yes, each.is == Yes)
@@ -141,7 +143,11 @@ func (a Attachment) Differences(c NetworkConfig) []string {
 	}
 	for _, publish := range c.Publish {
 		if !slices.Contains(a.Publish, publish.WithDefaults()) {
-			differs("publish", publish, a.Publish)
+			is := any("none")
+			if len(a.Publish) > 0 {
+				is = a.Publish
+			}
+			differs("publish", publish, is)
 		}
 	}
 	return append(found, a.routeDifferences(c)...)

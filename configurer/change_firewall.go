@@ -78,6 +78,7 @@ func (c AddSet) doing() string      { return "making the rules' set " + c.Set.Na
 func (c AddChain) doing() string    { return "making the rules' chain " + c.Chain.Name }
 func (c AddRule) doing() string     { return fmt.Sprintf("adding the rule %q", c.Rule) }
 func (c AddElements) doing() string { return "adding to the rules' set " + elements(c.Set, c.Elements) }
+
 func (c DeleteElements) doing() string {
 	return "deleting from the rules' set " + elements(c.Set, c.Elements)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/lease"
@@ -201,6 +202,9 @@ func (r *run) own(host, peer Link) error {
 			return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
 		}
 	}
+	if err := r.settleIPv6(lease.ReadOwner(host.Altnames)); err != nil {
+		return err
+	}
 	if r.config.ID != "" {
 		doing := fmt.Sprintf("taking the id %q for %s", r.config.ID, name)
 		if err := r.claim(AddAltname{host.Index, lease.IDName(name, r.config.ID)}, "by which down finds it", doing, "choose another -id, or take that one down first"); err != nil {
@@ -215,4 +219,44 @@ func (r *run) own(host, peer Link) error {
 		return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
 	}
 	return err
+}
+
+// settleIPv6 waits until the kernel has done what it does later with a new address of IPv6:
+// to hear who looks for it, and to take packets that are for it, of which the route to
+// itself is the last (addrconf_dad_work, net/ipv6/addrconf.c). Up to then the first packet
+// is lost, and sent again a second later.
+func (r *run) settleIPv6(owner lease.Owner) error {
+	for _, family := range r.config.Families() {
+		if family.Gateway.Addr().Is4() {
+			continue
+		}
+		for _, addr := range owner.Addresses {
+			if family.Gateway.Contains(addr) {
+				if err := r.settleAddress(r.container, addr); err != nil {
+					return err
+				}
+			}
+		}
+		if err := r.settleAddress(r.host, family.Gateway.Addr()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) settleAddress(conn Conn, addr netip.Addr) error {
+	const longest = time.Second // then something else is wrong with it
+	for began := time.Now(); time.Since(began) < longest; time.Sleep(pause / 10) {
+		route, err := conn.RouteTo(addr)
+		if err == nil && route.Destination.Bits() == addr.BitLen() {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("looking whether %s is ready: %w", addr, err)
+		}
+		if err := r.inTime(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

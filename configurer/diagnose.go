@@ -288,8 +288,12 @@ func (c *comparison) compareSecurity() error {
 		}
 	}
 	addrs, checks := addressesOf(c.addresses), c.config.SpoofCheck == netsetgo.Yes
-	asked := Port{CanLock: c.hostLink.Port.CanLock, Learning: !checks, Locked: checks && c.hostLink.Port.CanLock, Isolated: firewall.ParsePolicy(note.Policy).Isolated, Hairpin: c.hostLink.Port.Hairpin || len(c.config.Publish) > 0}
-	if is := c.hostLink.Port; is != asked {
+	// Off a bridge, a link doesn't say what it could be as a port.
+	canLock := c.hostLink.Port.CanLock || c.hostLink.Master == 0
+	asked := Port{CanLock: canLock, Learning: !checks, Locked: checks && canLock, Isolated: firewall.ParsePolicy(note.Policy).Isolated, Hairpin: c.hostLink.Port.Hairpin || len(c.config.Publish) > 0}
+	is := c.hostLink.Port
+	is.CanLock = canLock
+	if is != asked {
 		change := SetPort{Link: c.hostLink.Index, Port: asked}
 		c.differs("port "+c.hostLink.Name, asked, is, c.onHost(change))
 	}

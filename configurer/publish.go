@@ -54,7 +54,25 @@ func (r *run) sweepPorts(gone func(netip.Addr) (bool, error)) error {
 	if err != nil {
 		return err
 	}
-	return r.deleteElements(stale, "its container is gone")
+	return r.deleteStale(stale)
+}
+
+// deleteStale takes elements away, and makes the kernel forget the flows that went by them.
+func (r *run) deleteStale(stale []firewall.Element) error {
+	if err := r.deleteElements(stale, "its container is gone"); err != nil {
+		return err
+	}
+	var steps []step
+	for _, element := range stale {
+		if port, ok := element.UDPPort(); ok {
+			addr, _ := element.ContainerAddress()
+			steps = append(steps, step{change: ForgetFlows{addr.Is6(), port}, why: "they went to a container that is gone"})
+		}
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	return r.do(r.host, steps...)
 }
 
 // sweepStale takes away what containers left that are gone: with the lock held alone, for
@@ -70,7 +88,7 @@ func (r *run) sweepStale() error {
 	if stale, err = r.stale(); err != nil {
 		return err
 	}
-	return r.deleteElements(stale, "its container is gone")
+	return r.deleteStale(stale)
 }
 
 // stale are elements of containers that are gone. Who may send isn't among them: no MAC

@@ -206,6 +206,12 @@ func (w *world) routeTo(s *space, addr netip.Addr) (configurer.Route, error) {
 	if _, err := w.call("%s: route to %s", s.name, addr); err != nil {
 		return configurer.Route{}, err
 	}
+	for _, d := range s.links {
+		own := func(address netip.Prefix) bool { return address.Addr() == addr }
+		if d.Up && slices.ContainsFunc(d.addresses, own) {
+			return configurer.Route{Route: netsetgo.Route{Destination: netip.PrefixFrom(addr, addr.BitLen())}, Link: d.Index}, nil
+		}
+	}
 	best, err := configurer.Route{}, configurer.ErrNotFound
 	for _, route := range s.allRoutes() {
 		if route.Destination.Contains(addr) && route.Destination.Bits() >= best.Destination.Bits() {

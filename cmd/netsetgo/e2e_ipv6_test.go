@@ -38,7 +38,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 
 	// To look whether an address is used already takes a second or two (RFC 4862 section
 	// 5.4): netsetgo has leased it.
-	PDescribeTable("is usable at once", func(others ...string) {
+	DescribeTable("is usable at once", func(others ...string) {
 		w.upAll(others)
 		w.Serve("internet", "tcp", mustAddrPort("[2001:db8:ffff::1]:7000"))
 		w.Serve("host", "tcp", mustAddrPort("[2001:db8:1::1]:7000"))
@@ -56,7 +56,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 		Entry("by a later one", "a2"),
 	)
 
-	PIt("reaches containers at once as well", func() {
+	It("reaches containers at once as well", func() {
 		w.up("a2")
 		for range 20 {
 			succeeds(execute(w.Host, flags("a1")...))

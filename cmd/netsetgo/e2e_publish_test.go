@@ -249,7 +249,7 @@ var _ = Describe("published ports", Label("root"), func() {
 	},
 		Entry("for another that has its port", "a2", "a2", published("8080:80")),
 		Entry("for another that has its address and port", "a1", "a1", published("8080:80")),
-		PEntry("and never lead to another that has its address alone", "a1", "host", nil),
+		Entry("and never lead to another that has its address alone", "a1", "host", nil),
 	)
 
 	// Packets from 127.0.0.1 may leave by the bridge now; none may come in by it.

@@ -62,9 +62,7 @@ func (c *conn) do(change configurer.Change) error {
 	case configurer.AddElements:
 		return c.addElements(change)
 	case configurer.DeleteElements:
-		for _, element := range change.Elements {
-			c.space.deleted = append(c.space.deleted, element)
-		}
+		c.space.deleted = append(c.space.deleted, change.Elements...)
 		return nil
 	// What a run never looks at again, or only undoes.
 	case configurer.AddSet, configurer.AddChain, configurer.AddRule,

@@ -224,6 +224,20 @@ func (c *conn) PortMACs(port configurer.Link) ([]net.HardwareAddr, error) {
 	return c.Conn.PortMACs(port)
 }
 
+// RouteTo implements configurer.Reader: an address that was added leads to itself.
+func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
+	for link, addresses := range c.space.added {
+		for _, address := range addresses {
+			if address.Addr() == addr {
+				route := configurer.Route{Link: link}
+				route.Destination = netip.PrefixFrom(addr, addr.BitLen())
+				return route, nil
+			}
+		}
+	}
+	return c.Conn.RouteTo(addr)
+}
+
 // NamespaceID implements configurer.Reader.
 func (c *conn) NamespaceID(namespace *os.File) (int, error) {
 	id, err := c.Conn.NamespaceID(namespace)

@@ -165,8 +165,4 @@ var _ = Describe("values", Label("unit"), func() {
 		Entry("a family", firewall.TypeFamily, firewall.Family6, []byte{10}, "ipv6"),
 		Entry("an unknown family", firewall.TypeFamily, firewall.Constant{Name: "06", Value: []byte{6}}, []byte{6}, "06"),
 	)
-
-	It("refuse a protocol that isn't one of -publish", func() {
-		Expect(func() { firewall.Protocol("icmp") }).To(Panic())
-	})
 })

@@ -299,6 +299,16 @@ func (e Element) ContainerAddress() (addr netip.Addr, ok bool) {
 	return addr, false
 }
 
+// UDPPort is the host's in an element of a published port of UDP; ok is false of others.
+func (e Element) UDPPort() (port int, ok bool) {
+	if e.Data == nil {
+		return 0, false
+	}
+	protocol, number := e.Key[len(e.Key)-2], e.Key[len(e.Key)-1]
+	udpPort, ok := number.(Port)
+	return int(udpPort), ok && protocol.String() == udp.Name
+}
+
 // SharesPort says whether two elements are of one port of the host, of which one has it
 // by all addresses and the other by one only.
 func (e Element) SharesPort(other Element) bool {

@@ -3,7 +3,6 @@ package firewall
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -182,13 +181,9 @@ var (
 // Protocols above IP (IANA protocol numbers; linux/in.h), by the names of -publish.
 var protocols = map[string]byte{"tcp": 6, "udp": 17, "sctp": 132}
 
-// Protocol is one of them; an unknown one is an error of this program.
+// Protocol is one of them.
 func Protocol(name string) Constant {
-	number, ok := protocols[name]
-	if !ok {
-		panic(fmt.Sprintf("firewall: protocol %q", name))
-	}
-	return Constant{Name: name, Value: []byte{number}}
+	return Constant{Name: name, Value: []byte{protocols[name]}}
 }
 
 // ValueOf is a value of a type as the kernel has it. What a Constant is called isn't known.

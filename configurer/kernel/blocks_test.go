@@ -135,7 +135,7 @@ var _ = Describe("the command against what others keep from being forwarded", La
 		Entry("beside Docker", docker, "policy drop of chain FORWARD in table ip filter",
 			"iptables -I DOCKER-USER -i brg0 -j ACCEPT; iptables -I DOCKER-USER -o brg0 -j ACCEPT", ping4, ping6),
 		Entry("in a table of nft(8)", nftDrop, "policy drop of chain fwd-1 in table inet fw",
-			"nft insert rule inet fw fwd-1 iifname brg0 accept; nft insert rule inet fw fwd-1 oifname brg0 accept", ping4, "true"),
+			`nft 'insert rule inet fw fwd-1 iifname "brg0" accept'; nft 'insert rule inet fw fwd-1 oifname "brg0" accept'`, ping4, "true"),
 	)
 
 	DescribeTable("is that of who keeps it", func(script, text string) {

@@ -44,8 +44,8 @@ func plan(family firewall.Family) []configurer.Change {
 // examples are elements of every set that there is.
 func examples() []firewall.Element {
 	container := mac("6e:73:0a:0a:0a:02")
-	both := append(firewall.Sender(container, []netip.Addr{addr("10.10.10.2"), addr("fd10::2")}), firewall.Unchecked(7))
-	both = append(both, firewall.Locked(8, container)...)
+	both := append(firewall.Sender(container, []netip.Addr{addr("10.10.10.2"), addr("fd10::2")}), firewall.Unchecked(1))
+	both = append(both, firewall.Locked(1, container)...)
 	elements := firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements("br.0-x")
 	elements = append(elements, firewall.Uplink("eth0", false), firewall.Uplink("eth0", true), firewall.Router6())
 	for _, port := range []netsetgo.Publish{
@@ -70,12 +70,20 @@ func ofElements() []configurer.Change {
 	return append(changes, configurer.DeleteTable{Family: firewall.Inet}, configurer.DeleteTable{Family: firewall.Bridge})
 }
 
+// nameOf knows lo, which every namespace has, and no other link.
+func nameOf(index int) string {
+	if index == 1 {
+		return "lo"
+	}
+	return fmt.Sprintf("link%d", index)
+}
+
 // encoded are changes as commands, and below each the message that equals it.
 func encoded(changes []configurer.Change) string {
 	GinkgoHelper()
 	var text strings.Builder
 	for i, change := range changes {
-		fmt.Fprintf(&text, "# %s\n", configurer.Command(change, nil))
+		fmt.Fprintf(&text, "# %s\n", configurer.Command(change, nameOf))
 		for _, request := range kernel.EncodeFirewall(change, uint32(i+1)) {
 			text.WriteString(readable(request.Serialize()) + "\n")
 		}
@@ -157,7 +165,7 @@ func tables(conn configurer.Conn) *os.File {
 	do(conn, changes...)
 	var commands []string
 	for _, change := range changes {
-		commands = append(commands, configurer.Command(change, nil))
+		commands = append(commands, configurer.Command(change, nameOf))
 	}
 	pasted := newNamespace()
 	in(pasted, "%s", strings.Join(commands, "\n"))
@@ -218,7 +226,7 @@ var _ = Describe("the tables that netsetgo makes and those of nft(8)", Label("ro
 				seen[text] = true
 				change := configurer.DeleteElements{Set: element.Set, Elements: []firewall.Element{element}}
 				do(conn, change)
-				in(pasted, "%s", configurer.Command(change, nil))
+				in(pasted, "%s", configurer.Command(change, nameOf))
 			}
 		}
 		text := sh(list)

@@ -115,7 +115,7 @@ func find(nest []byte, kind uint16) []byte {
 // Where a sysctl is among those of a link: IPV4_DEVCONF_*, linux/ip.h, counts from 1, and
 // DEVCONF_*, linux/ipv6.h, from 0.
 const (
-	confForwarding      = 1 - 1  // IPV4_DEVCONF_FORWARDING
+	confForwarding      = 0      // IPV4_DEVCONF_FORWARDING
 	confRouteLocalnet   = 26 - 1 // IPV4_DEVCONF_ROUTE_LOCALNET
 	confForwarding6     = 0      // DEVCONF_FORWARDING
 	confAcceptRA        = 3      // DEVCONF_ACCEPT_RA

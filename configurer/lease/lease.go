@@ -224,12 +224,12 @@ func (n Note) String() string {
 	if n.Policy != "" {
 		text += " policy=" + n.Policy
 	}
-	for i, was := range n.Was {
-		separator := ","
-		if i == 0 {
-			separator = " was="
-		}
-		text += fmt.Sprintf("%s%d/%s:%s", separator, was.Link, was.Sysctl, was.Value)
+	var all []string
+	for _, was := range n.Was {
+		all = append(all, fmt.Sprintf("%d/%s:%s", was.Link, was.Sysctl, was.Value))
+	}
+	if all != nil {
+		text += " was=" + strings.Join(all, ",")
 	}
 	return text
 }
