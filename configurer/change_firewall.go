@@ -59,7 +59,8 @@ type SetPort struct {
 // can, not that of pause frames (BR_GROUPFWD_MACPAUSE, net/bridge/br_private.h).
 const PortGroups = 0xffff &^ (1 << 1)
 
-// AddPortMAC makes a MAC known to be a port's. See bridge(8), fdb.
+// AddPortMAC makes a MAC known to be a port's, also where the bridge has learnt it of
+// another. See bridge(8), fdb.
 type AddPortMAC struct {
 	Link int
 	MAC  net.HardwareAddr
@@ -184,5 +185,5 @@ func (c ForgetFlows) command(Names) string {
 }
 
 func (c AddPortMAC) command(names Names) string {
-	return fmt.Sprintf("bridge fdb add %s dev %s master static", c.MAC, Quote(names(c.Link)))
+	return fmt.Sprintf("bridge fdb replace %s dev %s master static", c.MAC, Quote(names(c.Link)))
 }

@@ -139,7 +139,7 @@ var commandLines = []struct {
 	},
 	{
 		configurer.AddPortMAC{Link: 4, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}},
-		"bridge fdb add 02:00:00:00:00:09 dev veth0 master static",
+		"bridge fdb replace 02:00:00:00:00:09 dev veth0 master static",
 	},
 	{configurer.ForgetFlows{Port: 53}, "conntrack -D -f ipv4 -p udp --dport 53 || true"},
 	{configurer.ForgetFlows{IPv6: true, Port: 53}, "conntrack -D -f ipv6 -p udp --dport 53 || true"},
@@ -160,7 +160,7 @@ var commandLines = []struct {
 		configurer.SetPort{Link: 5},
 		"ip link set dev 'a b' type bridge_slave learning off locked off isolated off hairpin off group_fwd_mask 65533",
 	},
-	{configurer.AddPortMAC{Link: 5, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}, "bridge fdb add 02:00:00:00:00:09 dev 'a b' master static"},
+	{configurer.AddPortMAC{Link: 5, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}, "bridge fdb replace 02:00:00:00:00:09 dev 'a b' master static"},
 	{configurer.DeleteLink{Link: 5}, "ip link delete dev 'a b'"},
 	{configurer.SetUp{Link: 5, Up: true}, "ip link set dev 'a b' up"},
 	{configurer.AddAltname{Link: 5, Name: "x"}, "ip link property add dev 'a b' altname x"},

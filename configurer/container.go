@@ -246,7 +246,7 @@ func (r *run) settleIPv6(owner lease.Owner) error {
 
 func (r *run) settleAddress(conn Conn, addr netip.Addr) error {
 	const longest = time.Second // then something else is wrong with it
-	for began := time.Now(); time.Since(began) < longest; time.Sleep(pause / 10) {
+	for began := time.Now(); time.Since(began) < longest; {
 		route, err := conn.RouteTo(addr)
 		if err == nil && route.Destination.Bits() == addr.BitLen() {
 			return nil
@@ -254,7 +254,7 @@ func (r *run) settleAddress(conn Conn, addr netip.Addr) error {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("looking whether %s is ready: %w", addr, err)
 		}
-		if err := r.inTime(); err != nil {
+		if err := r.wait(); err != nil {
 			return err
 		}
 	}

@@ -380,7 +380,7 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 	elements := []firewall.Element{firewall.Unchecked(hostLink)}
 	if checks {
 		mac := r.mac(addrs)
-		if err := r.sweepMAC(addrs); err != nil {
+		if err := r.sweepMAC(hostLink, addrs); err != nil {
 			return err
 		}
 		steps = append(steps, step{change: AddPortMAC{hostLink, mac}, why: "what it sends comes from its own MAC"})
@@ -393,11 +393,7 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 		add.undo = undoElements(r.host, add.change.(AddElements))
 		steps = append(steps, add)
 	}
-	err := r.do(r.host, steps...)
-	if errors.Is(err, ErrExists) {
-		err = fmt.Errorf("%w; another port of the bridge has that MAC: choose another -mac", err)
-	}
-	return err
+	return r.do(r.host, steps...)
 }
 
 // lockByRule lets the container send from its own MAC only where the kernel doesn't know
@@ -416,13 +412,16 @@ func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
 
 // sweepMAC takes away what a MAC that was chosen stood for before. One that is derived
 // stands for nothing but its addresses.
-func (r *run) sweepMAC(addrs []netip.Addr) error {
+func (r *run) sweepMAC(hostLink int, addrs []netip.Addr) error {
 	mac := r.config.MAC
 	if mac == nil {
 		return nil
 	}
 	if lease.IsDerived(mac) && !slices.Equal(mac, lease.ContainerMAC(addrs...)) {
 		return fmt.Errorf("giving the container the MAC %s: netsetgo derives such ones from other addresses; choose another -mac", mac)
+	}
+	if err := r.checkMAC(hostLink); err != nil {
+		return err
 	}
 	var stale []firewall.Element
 	for _, set := range firewall.SenderSets() {
@@ -437,6 +436,28 @@ func (r *run) sweepMAC(addrs []netip.Addr) error {
 		}
 	}
 	return r.deleteElements(stale, "the MAC stands for other addresses now")
+}
+
+// checkMAC refuses a MAC that was chosen for another port of the bridge already.
+func (r *run) checkMAC(hostLink int) error {
+	link, err := r.host.Link(Which{Index: hostLink})
+	if err != nil {
+		return err
+	}
+	ports, err := r.host.Ports(link.Master)
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		macs, err := r.host.PortMACs(port)
+		if err != nil {
+			return err
+		}
+		if port.Index != hostLink && slices.ContainsFunc(macs, func(mac net.HardwareAddr) bool { return slices.Equal(mac, r.config.MAC) }) {
+			return fmt.Errorf("giving the container the MAC %s: port %s of the bridge has it; choose another -mac", r.config.MAC, port.Name)
+		}
+	}
+	return nil
 }
 
 func undoElements(conn Conn, added AddElements) func() error {

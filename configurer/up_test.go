@@ -72,7 +72,7 @@ ip link add veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 u
 ip link set veth0 addrgenmode none
 ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2
 bridge link set dev veth0 learning off locked on isolated off hairpin off
-bridge fdb add 6e:73:0a:0a:0a:02 dev veth0 master static
+bridge fdb replace 6e:73:0a:0a:0a:02 dev veth0 master static
 nft add element senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }
 ip link set brg0 alias "netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0"
 ip -n c1 link set lo up

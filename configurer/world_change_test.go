@@ -269,7 +269,7 @@ func (w *world) describe(s *space, change configurer.Change) string {
 		return fmt.Sprintf("bridge link set dev %s learning %s locked %s isolated %s hairpin %s", name(change.Link),
 			on[change.Port.Learning], on[change.Port.Locked], on[change.Port.Isolated], on[change.Port.Hairpin])
 	case configurer.AddPortMAC:
-		return fmt.Sprintf("bridge fdb add %s dev %s master static", change.MAC, name(change.Link))
+		return fmt.Sprintf("bridge fdb replace %s dev %s master static", change.MAC, name(change.Link))
 	case configurer.ForgetFlows:
 		return fmt.Sprintf("conntrack -D -f %s -p udp --dport %d", map[bool]string{true: "ipv6", false: "ipv4"}[change.IPv6], change.Port)
 	}

@@ -73,7 +73,7 @@ var _ = Describe("the verb check", Label("root"), func() {
 			"MTU of veth1 in the container is 1500, asked for is 1400; to mend it: ip -netns blue link set dev veth1 mtu 1400"),
 		Entry("a MAC", "", "-mac=02:00:00:00:00:2a",
 			"MAC of veth1 in the container is 6e:73:0a:0a:0a:02, asked for is 02:00:00:00:00:2a; to mend it: ip -netns blue link set dev veth1 address 02:00:00:00:00:2a",
-			"MAC known of port veth0 is missing; to mend it: bridge fdb add 02:00:00:00:00:2a dev veth0 master static",
+			"MAC known of port veth0 is missing; to mend it: bridge fdb replace 02:00:00:00:00:2a dev veth0 master static",
 			"element of senders4 is missing; to mend it: nft 'add element bridge netsetgo senders4 { 02:00:00:00:00:2a . 10.10.10.2 }'"),
 		Entry("the default of a MAC", "-mac=02:00:00:00:00:2a", "",
 			"MAC of veth1 in the container is 02:00:00:00:00:2a, asked for is 6e:73:0a:0a:0a:02; to mend it: ip -netns blue link set dev veth1 address 6e:73:0a:0a:0a:02",

@@ -108,7 +108,7 @@ const (
 	portMend = "learning off locked on isolated off hairpin off"
 	portLost = " locked off isolated off hairpin off, asked for is " + portMend +
 		"; to mend it: ip link set dev veth0 type bridge_slave " + portMend + " group_fwd_mask 65533"
-	macLost = "MAC known of port veth0 is missing; to mend it: bridge fdb add 6e:73:0a:0a:0a:02 dev veth0 master static"
+	macLost = "MAC known of port veth0 is missing; to mend it: bridge fdb replace 6e:73:0a:0a:0a:02 dev veth0 master static"
 )
 
 var _ = Describe("the verb check, when something was changed by hand", Label("root"), func() {

@@ -198,7 +198,7 @@ var _ = Describe("a dry run", Label("root"), func() {
 		result := untouched(s, func() testnet.Result { return s.dry("-netns blue -id web") })
 		Expect(result.Stderr).To(BeEmpty())
 		Expect(strings.Split(strings.TrimSuffix(result.Stdout, "\n"), "\n")).To(And(
-			HaveEach(MatchRegexp(`^(ip (-netns blue )?(link|address|route)|nft 'add|sysctl -w|bridge fdb add) [^#]+  # [a-zA-Z][^#]+$`)),
+			HaveEach(MatchRegexp(`^(ip (-netns blue )?(link|address|route)|nft 'add|sysctl -w|bridge fdb replace) [^#]+  # [a-zA-Z][^#]+$`)),
 			ContainElements(HavePrefix("ip -netns blue route "), HavePrefix("nft 'add table inet "), HavePrefix("sysctl "), HavePrefix("bridge ")),
 		))
 		Expect(s.host.Run("ls", "/run/netsetgo.lock").Code).NotTo(Equal(0))

@@ -61,7 +61,7 @@ var _ = Describe("the same run again, with rules", Label("root"), func() {
 		Entry("-isolated=false", "-isolated", "-isolated=false", "isolated is true, asked for is false"),
 		Entry("-spoofCheck=false", "", "-spoofCheck=false", "spoofCheck is true, asked for is false"),
 		Entry("-spoofCheck", "-spoofCheck=false", "-spoofCheck", "spoofCheck is false, asked for is true"),
-		Entry("-publish", "", "-publish 8080:80", "publish is [], asked for is 8080:80/tcp"),
+		Entry("-publish", "", "-publish 8080:80", "publish is none, asked for is 8080:80/tcp"),
 		Entry("another -publish", "-publish 8080:80", "-publish 8080:80 -publish 8080:80/udp", "publish is [8080:80/tcp], asked for is 8080:80/udp"),
 		Entry("another family", "", "-bridgeAddress 10.10.10.1/24,fd10::1/64", "bridgeAddress is [10.10.10.1/24], asked for is fd10::1/64"),
 		Entry("all of the bridge's", "", "-nat=false -allowInbound -isolated -spoofCheck=false",

@@ -177,7 +177,7 @@ func (m portMAC) Serialize() []byte {
 }
 
 func encodePortMAC(change configurer.AddPortMAC) *nl.NetlinkRequest {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, create|unix.NLM_F_ACK)
+	request := nl.NewNetlinkRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
 	request.AddData(portMAC{int32(change.Link), unix.NUD_NOARP, unix.NTF_MASTER})
 	request.AddData(nl.NewRtAttr(unix.NDA_LLADDR, change.MAC))
 	return request

@@ -87,11 +87,11 @@ var _ = Describe("ports of a bridge", Label("root"), onHost, func() {
 		conn := connect(nil)
 		sh(twoPorts)
 		Expect(conn.PortMACs(link(conn, "p1"))).To(BeEmpty(), "not its own")
-		sh(`bridge fdb add 02:00:00:00:00:11 dev p1 master static
-			bridge fdb add 02:00:00:00:00:12 dev p1 master static
+		sh(`bridge fdb replace 02:00:00:00:00:11 dev p1 master static
+			bridge fdb replace 02:00:00:00:00:12 dev p1 master static
 			bridge fdb add 02:00:00:00:00:13 dev p1 master dynamic
 			bridge fdb add 02:00:00:00:00:14 dev p1 master local
-			bridge fdb add 02:00:00:00:00:21 dev p2 master static
+			bridge fdb replace 02:00:00:00:00:21 dev p2 master static
 			bridge fdb add 02:00:00:00:00:31 dev b self local`)
 		Expect(conn.PortMACs(link(conn, "p1"))).To(ConsistOf(mac("02:00:00:00:00:11"), mac("02:00:00:00:00:12")))
 		Expect(conn.PortMACs(link(conn, "p2"))).To(HaveExactElements(Equal(mac("02:00:00:00:00:21"))))
