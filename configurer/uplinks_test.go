@@ -184,7 +184,11 @@ var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
 		w.host().rules = ruleset{}
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
 		Expect(w.host().rules.String()).To(Equal(rules))
+		w.log = nil
 		Expect(w.netset().Down(only6(), firstPid)).To(Succeed())
+		Expect(slices.DeleteFunc(w.log, func(line string) bool { return !strings.HasPrefix(line, "sysctl ") })).To(Equal([]string{
+			"sysctl -w " + allForwarding6 + "=0", "sysctl -w net/ipv6/conf/eth0/accept_ra=1",
+		}), "a router doesn't listen to others by 1")
 		Expect(w.host().named(uplink).Settings).To(And(HaveField("AcceptRA", 1), HaveField("Forwarding6", false)))
 		Expect(w.host().sysctls[allForwarding6]).To(Equal("0"))
 		Expect(w.host().routes).To(ContainElement(HaveField("Destination", netip.MustParsePrefix("::/0"))))
