@@ -125,7 +125,7 @@ var _ = Describe("a dry run", Label("unit"), func() {
 		}
 	}
 
-	PIt("says how a new bridge is set", func() {
+	It("says how a new bridge is set", func() {
 		w := newWorld(1)
 		netset, tried := traced(dryrun.Kernel(w.kernel()))
 		Expect(netset.Up(dual(), firstPid)).To(Succeed())
