@@ -55,14 +55,18 @@ var (
 	pairRefused = regexp.MustCompile(`(?m)^ip link add name [A-Za-z]+[0-9]+ up .*: exists already\n`)
 )
 
-// byIndex is what a dry run can't know: the index of a link that it doesn't make.
-var byIndex = regexp.MustCompile(`(?m)^(nft '(?:add|delete) element bridge netsetgo unchecked) \{ [0-9]+ \}`)
+// What a dry run doesn't know: the index of a link that it doesn't make, and addresses
+// that a link may have given itself.
+var (
+	byIndex  = regexp.MustCompile(`(?m)^(nft '(?:add|delete) element bridge netsetgo unchecked) \{ [0-9]+ \}`)
+	linksOwn = regexp.MustCompile(`(?m)^(ip address add fe80::1/64 .*): exists already$`)
+)
 
 // unnumbered is a transcript without what is drawn at random: where the first number
 // of a host link is taken, the next ones are.
 func (t transcript) unnumbered() string {
 	text := pairRefused.ReplaceAllString(t.String(), "")
-	text = byIndex.ReplaceAllString(text, "$1 { N }")
+	text = linksOwn.ReplaceAllString(byIndex.ReplaceAllString(text, "$1 { N }"), "$1: <nil>")
 	pair := pairMade.FindStringSubmatch(text)
 	if pair == nil {
 		return text
