@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ginkgo=(--race -p --randomize-all --keep-going --poll-progress-after=60s --timeout=10m)
+ginkgo=(--race -p --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
 packages=(gcc libc6-dev) # of the race detector
 [ -t 1 ] || ginkgo+=(--no-color)
 

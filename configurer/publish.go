@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -135,8 +136,8 @@ func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Elemen
 			}
 		}
 	}
-	for addr, is := range isGone {
-		if is {
+	for _, addr := range slices.SortedFunc(maps.Keys(isGone), netip.Addr.Compare) {
+		if isGone[addr] {
 			stale = append(stale, firewall.Published(addr))
 		}
 	}

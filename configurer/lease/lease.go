@@ -99,7 +99,8 @@ func readPort(text string) (p netsetgo.Publish, ok bool) {
 	p = netsetgo.Publish{
 		HostIP: address, HostPort: int(from), ContainerPort: int(container), Count: int(to) - int(from) + 1, Protocol: fields[0],
 	}
-	return p, errors.Join(errFrom, errTo, errContainer, errAddress) == nil && from <= to
+	// A zone may hold anything, and no address of ours has one.
+	return p, errors.Join(errFrom, errTo, errContainer, errAddress) == nil && from <= to && address.Zone() == ""
 }
 
 // Owner is what the names of a link say of it. The zero value says nothing.
