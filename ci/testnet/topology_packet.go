@@ -74,7 +74,7 @@ func ReadPacket(frame []byte) Packet {
 func MAC(text string) net.HardwareAddr {
 	mac, err := net.ParseMAC(text)
 	if err != nil {
-		panic(err)
+		panic(err) // the spec's own text is wrong
 	}
 	return mac
 }

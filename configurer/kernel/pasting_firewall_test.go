@@ -36,7 +36,7 @@ func setNamed(name string) firewall.Set {
 			}
 		}
 	}
-	panic("no set " + name)
+	panic("no set " + name) // the spec names one that the plan hasn't
 }
 
 func chainNamed(family firewall.Family, name string) firewall.Chain {
@@ -47,7 +47,7 @@ func chainNamed(family firewall.Family, name string) firewall.Chain {
 			}
 		}
 	}
-	panic("no chain " + name)
+	panic("no chain " + name) // the spec names one that the plan hasn't
 }
 
 // changing is a change that is the same wherever it is made.

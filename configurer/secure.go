@@ -1,0 +1,107 @@
+package configurer
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// secure lets the container send from its own MAC and addresses only, and keeps it from
+// its neighbours where the bridge is isolated.
+func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
+	checks := r.config.SpoofCheck == netsetgo.Yes
+	// A bridge whose packets are shown to the firewall (br_netfilter) sends what a
+	// container sent to its own published port straight back to it.
+	port := Port{Learning: !checks, Locked: checks, Isolated: isolated, Hairpin: len(r.config.Publish) > 0}
+	steps := []step{{change: SetPort{hostLink, port}, why: "how the bridge treats what the container sends"}}
+	elements := []firewall.Element{firewall.Unchecked(hostLink)}
+	if checks {
+		mac := r.mac(addrs)
+		if err := r.sweepMAC(hostLink, addrs); err != nil {
+			return err
+		}
+		steps = append(steps, step{change: AddPortMAC{hostLink, mac}, why: "what it sends comes from its own MAC"})
+		elements = firewall.Sender(mac, addrs)
+	}
+	if r.noRules {
+		elements = nil
+	}
+	for _, add := range addElements(elements, "and from its own addresses") {
+		add.undo = undoElements(r.host, add.change.(AddElements))
+		steps = append(steps, add)
+	}
+	return r.do(r.host, steps...)
+}
+
+// lockByRule lets the container send from its own MAC only where the kernel doesn't know
+// locked ports, which it doesn't say when it is told to lock one (before Linux 5.18).
+func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
+	if r.config.SpoofCheck != netsetgo.Yes || hostLink.Port.CanLock {
+		return nil
+	}
+	var steps []step
+	for _, add := range addElements(firewall.Locked(hostLink.Index, r.mac(addrs)), "its own MAC, which the port can't see to") {
+		add.undo = undoElements(r.host, add.change.(AddElements))
+		steps = append(steps, add)
+	}
+	return r.do(r.host, steps...)
+}
+
+// sweepMAC takes away what a MAC that was chosen stood for before. One that is derived
+// stands for nothing but its addresses.
+func (r *run) sweepMAC(hostLink int, addrs []netip.Addr) error {
+	mac := r.config.MAC
+	if mac == nil {
+		return nil
+	}
+	if lease.IsDerived(mac) && !slices.Equal(mac, lease.ContainerMAC(addrs...)) {
+		return fmt.Errorf("giving the container the MAC %s: netsetgo derives such ones from other addresses; choose another -mac", mac)
+	}
+	if err := r.checkMAC(hostLink); err != nil {
+		return err
+	}
+	var stale []firewall.Element
+	for _, set := range firewall.SenderSets() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return err
+		}
+		for _, element := range elements {
+			if addr, _ := element.ContainerAddress(); element.Sends(mac) && !slices.Contains(addrs, addr) {
+				stale = append(stale, element)
+			}
+		}
+	}
+	return r.deleteElements(stale, "the MAC stands for other addresses now")
+}
+
+// checkMAC refuses a MAC that was chosen for another port of the bridge already.
+func (r *run) checkMAC(hostLink int) error {
+	link, err := r.host.Link(Which{Index: hostLink})
+	if err != nil {
+		return err
+	}
+	ports, err := r.host.Ports(link.Master)
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		macs, err := r.host.PortMACs(port)
+		if err != nil {
+			return err
+		}
+		if port.Index != hostLink && slices.ContainsFunc(macs, func(mac net.HardwareAddr) bool { return slices.Equal(mac, r.config.MAC) }) {
+			return fmt.Errorf("giving the container the MAC %s: port %s of the bridge has it; choose another -mac", r.config.MAC, port.Name)
+		}
+	}
+	return nil
+}
+
+func undoElements(conn Conn, added AddElements) func() error {
+	return reverse(conn, DeleteElements(added))
+}

@@ -1,0 +1,172 @@
+package configurer
+
+import (
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// sweepAddresses takes away ports that lead to addresses which have just been leased:
+// those of a container that is gone.
+func (r *run) sweepAddresses(addrs []netip.Addr) error {
+	marks := make([]firewall.Element, len(addrs))
+	for i, addr := range addrs {
+		marks[i] = firewall.Published(addr)
+	}
+	found, err := r.host.Find(marks...)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return r.sweepPorts(func(addr netip.Addr) (bool, error) { return slices.Contains(addrs, addr), nil })
+}
+
+// sweepPorts takes away all published ports that lead to some addresses.
+func (r *run) sweepPorts(gone func(netip.Addr) (bool, error)) error {
+	stale, err := r.stalePorts(gone)
+	if err != nil {
+		return err
+	}
+	return r.deleteStale(stale)
+}
+
+// deleteStale takes elements away, and makes the kernel forget the flows that went by them.
+func (r *run) deleteStale(stale []firewall.Element) error {
+	if err := r.deleteElements(stale, "its container is gone"); err != nil {
+		return err
+	}
+	var steps []step
+	for _, element := range stale {
+		if port, ok := element.UDPPort(); ok {
+			addr, _ := element.ContainerAddress()
+			steps = append(steps, step{change: ForgetFlows{addr.Is6(), port}, why: "they went to a container that is gone"})
+		}
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	return r.do(r.host, steps...)
+}
+
+// sweepStale takes away what containers left that are gone: with the lock held alone, for
+// another run could lease such an address just now, and publish the same port of it.
+func (r *run) sweepStale() error {
+	stale, err := r.stale()
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	if err := r.relock(true, r.config.Deadline); err != nil {
+		return err
+	}
+	if stale, err = r.stale(); err != nil {
+		return err
+	}
+	return r.deleteStale(stale)
+}
+
+// stale are elements of containers that are gone. Who may send isn't among them: no MAC
+// ever stands for other addresses, so that those wait for who has it next.
+func (r *run) stale() ([]firewall.Element, error) {
+	stale, err := r.stalePorts(r.isGone)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range firewall.LinkSets() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return nil, err
+		}
+		for _, element := range elements {
+			_, err := r.host.Link(Which{Index: element.LinkIndex()})
+			if errors.Is(err, ErrNotFound) {
+				stale = append(stale, element)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return stale, nil
+}
+
+func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Element, error) {
+	var stale []firewall.Element
+	isGone := map[netip.Addr]bool{}
+	for _, set := range firewall.PortMaps() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return nil, err
+		}
+		for _, element := range elements {
+			addr, _ := element.ContainerAddress()
+			if _, known := isGone[addr]; !known {
+				if isGone[addr], err = gone(addr); err != nil {
+					return nil, err
+				}
+			}
+			if isGone[addr] {
+				stale = append(stale, element)
+			}
+		}
+	}
+	for _, addr := range slices.SortedFunc(maps.Keys(isGone), netip.Addr.Compare) {
+		if isGone[addr] {
+			stale = append(stale, firewall.Published(addr))
+		}
+	}
+	return stale, nil
+}
+
+// deleteElements takes away those that are there.
+func (r *run) deleteElements(elements []firewall.Element, why string) error {
+	// To delete one twice in a transaction fails it.
+	var once []firewall.Element
+	for _, element := range elements {
+		if !slices.ContainsFunc(once, element.SameKey) {
+			once = append(once, element)
+		}
+	}
+	if len(once) == 0 {
+		return nil
+	}
+	found, err := r.host.Find(once...)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	var steps []step
+	for _, add := range addElements(found, why) {
+		steps = append(steps, step{change: DeleteElements(add.change.(AddElements)), why: why})
+	}
+	err = r.do(r.host, steps...)
+	if errors.Is(err, ErrNotFound) {
+		return nil // another run was as quick
+	}
+	return err
+}
+
+// isGone says whether nobody has leased an address of a bridge of ours.
+func (r *run) isGone(addr netip.Addr) (bool, error) {
+	holder, err := r.holderOf(addr)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return r.dying(holder)
+}
+
+// holderOf is the host link that has leased an address of any bridge.
+func (r *run) holderOf(addr netip.Addr) (Link, error) {
+	route, err := r.host.RouteTo(addr)
+	if err != nil {
+		return Link{}, err
+	}
+	bridge, err := r.host.Link(Which{Index: route.Link})
+	if err != nil {
+		return Link{}, err
+	}
+	return r.ours(lease.AddressName(bridge.Name, addr))
+}

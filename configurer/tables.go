@@ -1,0 +1,166 @@
+package configurer
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+
+	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
+)
+
+// rulesThere says whether all rules are there, by their number: to read them all takes
+// too long for each run, and is what check does.
+func (r *run) rulesThere() (bool, error) {
+	for _, table := range firewall.Tables() {
+		there, err := r.host.Table(table)
+		if err != nil {
+			return false, fmt.Errorf("looking for the rules of %s: %w", table.Family, err)
+		}
+		if there.Version != firewall.Version || !maps.Equal(there.Uses, table.Uses()) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// mendRules makes the rules anew where any is missing, and else adds what is missing of
+// the bridge's elements.
+func (r *run) mendRules(bridge Link, note lease.Note) error {
+	there, err := r.rulesThere()
+	if err != nil {
+		return err
+	}
+	if !there {
+		return r.makeRules()
+	}
+	wanted := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+	found, err := r.host.Find(wanted...)
+	if err != nil || len(found) == len(wanted) {
+		return err
+	}
+	return r.do(r.host, addElements(wanted, "the rules hold for bridge "+bridge.Name)...)
+}
+
+// makeRules makes both tables anew, with all that the links of this host say should be in
+// them: the work of others too, should somebody have flushed the rules.
+func (r *run) makeRules() error {
+	var steps []step
+	for _, table := range firewall.Tables() {
+		at, err := r.host.Table(table)
+		if err != nil {
+			return err
+		}
+		if at.There {
+			steps = append(steps, step{change: DeleteTable{table.Family}, why: "it isn't whole"})
+		}
+		steps = append(steps, step{change: AddTable{table.Family, firewall.Version}, why: "netsetgo's own rules"})
+		for _, set := range table.Sets {
+			steps = append(steps, step{change: AddSet{set}, why: "of what the rules hold for"})
+		}
+		for _, chain := range table.Chains {
+			steps = append(steps, step{change: AddChain{chain}, why: "where the kernel enters the rules"})
+		}
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				steps = append(steps, step{change: AddRule{chain, rule}, why: rule.Why})
+			}
+		}
+	}
+	elements, err := r.allElements()
+	if err != nil {
+		return err
+	}
+	return r.do(r.host, append(steps, addElements(elements, "what the links of this host ask for")...)...)
+}
+
+// addElements puts elements into their sets, one step for each set.
+func addElements(elements []firewall.Element, why string) []step {
+	var steps []step
+	for _, element := range elements {
+		if n := len(steps) - 1; n >= 0 {
+			if last := steps[n].change.(AddElements); last.Set.Name == element.Set.Name && len(last.Elements) < maxElements {
+				last.Elements = append(last.Elements, element)
+				steps[n].change = last
+				continue
+			}
+		}
+		steps = append(steps, step{change: AddElements{element.Set, []firewall.Element{element}}, why: why})
+	}
+	return steps
+}
+
+// maxElements keeps one change readable, and its message small.
+const maxElements = 256
+
+// allElements are those that the bridges and host links of this host ask for, sorted by
+// their sets.
+func (r *run) allElements() ([]firewall.Element, error) {
+	bridges, err := r.ourBridges()
+	if err != nil {
+		return nil, err
+	}
+	var elements []firewall.Element
+	for _, bridge := range bridges {
+		note, _ := lease.ReadNote(bridge.Alias)
+		if note.Policy == "" {
+			continue // its run is still at work
+		}
+		elements = append(elements, firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
+		for _, was := range note.Was {
+			link, ok, err := r.linkOf(was)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				elements = append(elements, elementsOf(was, link)...)
+			}
+		}
+	}
+	hostLinks, err := r.host.Links(kindVeth)
+	if err != nil {
+		return nil, err
+	}
+	for _, hostLink := range hostLinks {
+		if hostLink.Group != lease.Group {
+			continue
+		}
+		some, err := r.hostLinkElements(hostLink)
+		if err != nil {
+			return nil, err
+		}
+		elements = append(elements, some...)
+	}
+	slices.SortStableFunc(elements, func(a, b firewall.Element) int { return cmp.Compare(a.Set.Name, b.Set.Name) })
+	return elements, nil
+}
+
+// hostLinkElements are those of a container, as its host link tells them.
+func (r *run) hostLinkElements(hostLink Link) ([]firewall.Element, error) {
+	owner := lease.ReadOwner(hostLink.Altnames)
+	if len(owner.Addresses) == 0 {
+		return nil, nil
+	}
+	var elements []firewall.Element
+	var macs []net.HardwareAddr
+	if hostLink.Port.Learning {
+		elements = append(elements, firewall.Unchecked(hostLink.Index))
+	} else {
+		var err error
+		if macs, err = r.host.PortMACs(hostLink); err != nil {
+			return nil, err
+		}
+	}
+	for _, mac := range macs {
+		elements = append(elements, firewall.Sender(mac, owner.Addresses)...)
+		if !hostLink.Port.CanLock {
+			elements = append(elements, firewall.Locked(hostLink.Index, mac)...)
+		}
+	}
+	for _, port := range owner.Ports {
+		elements = append(elements, firewall.Ports(port, owner.Addresses)...)
+	}
+	return elements, nil
+}
