@@ -115,6 +115,11 @@ type Reader interface {
 	Sysctl(key string) (string, error)
 	// NamespaceLives says whether the namespace of a number still has a user.
 	NamespaceLives(id int) (bool, error)
+	// Listeners are the sockets of the host's programs that take what is sent to a port of
+	// a protocol of netsetgo.Protocols, and Program who has one: its name and pid, or ""
+	// where that isn't to be seen.
+	Listeners(protocol string) ([]Listener, error)
+	Program(socket Listener) string
 }
 
 // Uplink is the link of a default route of one family.

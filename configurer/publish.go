@@ -20,6 +20,9 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	if err := r.sweepAddresses(addrs); err != nil {
 		return fmt.Errorf("looking for ports of others that lead to %s: %w", addrs, err)
 	}
+	if err := r.checkListeners(addrs); err != nil {
+		return err
+	}
 	for _, port := range r.config.Publish {
 		if err := r.publishOne(hostLink, port, addrs); err != nil {
 			return err

@@ -47,6 +47,11 @@ func (w *world) connectFirewall(conn *configurerfakes.FakeConn, s *space) {
 		}
 		return slices.Clone(w.blocks), nil
 	})
+	conn.ListenersCalls(func(protocol string) ([]configurer.Listener, error) {
+		_, err := w.call("listeners by %s", protocol)
+		return w.listeners[protocol], err
+	})
+	conn.ProgramCalls(func(listener configurer.Listener) string { return w.programs[listener.Inode] })
 	conn.PortMACsCalls(func(port configurer.Link) ([]net.HardwareAddr, error) {
 		if _, err := w.call("macs of port %s", port.Name); err != nil {
 			return nil, err

@@ -42,8 +42,11 @@ type world struct {
 	pinned []*os.File
 
 	// blocks are what others keep from being forwarded, and warnings what Host said of it.
-	blocks   []configurer.Block
-	warnings []string
+	blocks []configurer.Block
+	// listeners are the host's programs', by their protocols.
+	listeners map[string][]configurer.Listener
+	programs  map[uint64]string
+	warnings  []string
 }
 
 type mode int

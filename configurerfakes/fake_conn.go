@@ -110,6 +110,19 @@ type FakeConn struct {
 		result1 []configurer.Link
 		result2 error
 	}
+	ListenersStub        func(string) ([]configurer.Listener, error)
+	listenersMutex       sync.RWMutex
+	listenersArgsForCall []struct {
+		arg1 string
+	}
+	listenersReturns struct {
+		result1 []configurer.Listener
+		result2 error
+	}
+	listenersReturnsOnCall map[int]struct {
+		result1 []configurer.Listener
+		result2 error
+	}
 	NamespaceIDStub        func(*os.File) (int, error)
 	namespaceIDMutex       sync.RWMutex
 	namespaceIDArgsForCall []struct {
@@ -174,6 +187,17 @@ type FakeConn struct {
 	portsReturnsOnCall map[int]struct {
 		result1 []configurer.Link
 		result2 error
+	}
+	ProgramStub        func(configurer.Listener) string
+	programMutex       sync.RWMutex
+	programArgsForCall []struct {
+		arg1 configurer.Listener
+	}
+	programReturns struct {
+		result1 string
+	}
+	programReturnsOnCall map[int]struct {
+		result1 string
 	}
 	RouteToStub        func(netip.Addr) (configurer.Route, error)
 	routeToMutex       sync.RWMutex
@@ -745,6 +769,70 @@ func (fake *FakeConn) LinksReturnsOnCall(i int, result1 []configurer.Link, resul
 	}{result1, result2}
 }
 
+func (fake *FakeConn) Listeners(arg1 string) ([]configurer.Listener, error) {
+	fake.listenersMutex.Lock()
+	ret, specificReturn := fake.listenersReturnsOnCall[len(fake.listenersArgsForCall)]
+	fake.listenersArgsForCall = append(fake.listenersArgsForCall, struct {
+		arg1 string
+	}{arg1})
+	stub := fake.ListenersStub
+	fakeReturns := fake.listenersReturns
+	fake.recordInvocation("Listeners", []interface{}{arg1})
+	fake.listenersMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) ListenersCallCount() int {
+	fake.listenersMutex.RLock()
+	defer fake.listenersMutex.RUnlock()
+	return len(fake.listenersArgsForCall)
+}
+
+func (fake *FakeConn) ListenersCalls(stub func(string) ([]configurer.Listener, error)) {
+	fake.listenersMutex.Lock()
+	defer fake.listenersMutex.Unlock()
+	fake.ListenersStub = stub
+}
+
+func (fake *FakeConn) ListenersArgsForCall(i int) string {
+	fake.listenersMutex.RLock()
+	defer fake.listenersMutex.RUnlock()
+	argsForCall := fake.listenersArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) ListenersReturns(result1 []configurer.Listener, result2 error) {
+	fake.listenersMutex.Lock()
+	defer fake.listenersMutex.Unlock()
+	fake.ListenersStub = nil
+	fake.listenersReturns = struct {
+		result1 []configurer.Listener
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) ListenersReturnsOnCall(i int, result1 []configurer.Listener, result2 error) {
+	fake.listenersMutex.Lock()
+	defer fake.listenersMutex.Unlock()
+	fake.ListenersStub = nil
+	if fake.listenersReturnsOnCall == nil {
+		fake.listenersReturnsOnCall = make(map[int]struct {
+			result1 []configurer.Listener
+			result2 error
+		})
+	}
+	fake.listenersReturnsOnCall[i] = struct {
+		result1 []configurer.Listener
+		result2 error
+	}{result1, result2}
+}
+
 func (fake *FakeConn) NamespaceID(arg1 *os.File) (int, error) {
 	fake.namespaceIDMutex.Lock()
 	ret, specificReturn := fake.namespaceIDReturnsOnCall[len(fake.namespaceIDArgsForCall)]
@@ -1063,6 +1151,67 @@ func (fake *FakeConn) PortsReturnsOnCall(i int, result1 []configurer.Link, resul
 		result1 []configurer.Link
 		result2 error
 	}{result1, result2}
+}
+
+func (fake *FakeConn) Program(arg1 configurer.Listener) string {
+	fake.programMutex.Lock()
+	ret, specificReturn := fake.programReturnsOnCall[len(fake.programArgsForCall)]
+	fake.programArgsForCall = append(fake.programArgsForCall, struct {
+		arg1 configurer.Listener
+	}{arg1})
+	stub := fake.ProgramStub
+	fakeReturns := fake.programReturns
+	fake.recordInvocation("Program", []interface{}{arg1})
+	fake.programMutex.Unlock()
+	if stub != nil {
+		return stub(arg1)
+	}
+	if specificReturn {
+		return ret.result1
+	}
+	return fakeReturns.result1
+}
+
+func (fake *FakeConn) ProgramCallCount() int {
+	fake.programMutex.RLock()
+	defer fake.programMutex.RUnlock()
+	return len(fake.programArgsForCall)
+}
+
+func (fake *FakeConn) ProgramCalls(stub func(configurer.Listener) string) {
+	fake.programMutex.Lock()
+	defer fake.programMutex.Unlock()
+	fake.ProgramStub = stub
+}
+
+func (fake *FakeConn) ProgramArgsForCall(i int) configurer.Listener {
+	fake.programMutex.RLock()
+	defer fake.programMutex.RUnlock()
+	argsForCall := fake.programArgsForCall[i]
+	return argsForCall.arg1
+}
+
+func (fake *FakeConn) ProgramReturns(result1 string) {
+	fake.programMutex.Lock()
+	defer fake.programMutex.Unlock()
+	fake.ProgramStub = nil
+	fake.programReturns = struct {
+		result1 string
+	}{result1}
+}
+
+func (fake *FakeConn) ProgramReturnsOnCall(i int, result1 string) {
+	fake.programMutex.Lock()
+	defer fake.programMutex.Unlock()
+	fake.ProgramStub = nil
+	if fake.programReturnsOnCall == nil {
+		fake.programReturnsOnCall = make(map[int]struct {
+			result1 string
+		})
+	}
+	fake.programReturnsOnCall[i] = struct {
+		result1 string
+	}{result1}
 }
 
 func (fake *FakeConn) RouteTo(arg1 netip.Addr) (configurer.Route, error) {

@@ -157,19 +157,19 @@ func (w *World) Add(name string) {
 	node := w.Host.NewContainer()
 	w.Host.Must("ip", "netns", "attach", name, strconv.Itoa(node.Pid))
 	w.Nodes[name] = &node.Process
-	w.forget(name)
+	w.StopServers(name)
 }
 
 // End ends a container, and its namespace with it.
 func (w *World) End(name string) {
 	GinkgoHelper()
-	w.forget(name)
+	w.StopServers(name)
 	w.Host.Must("ip", "netns", "delete", name)
 	w.Nodes[name].Kill()
 }
 
-// forget closes servers, which would keep the namespace that they are in.
-func (w *World) forget(name string) {
+// StopServers ends those on a node; they would keep the namespace that they are in.
+func (w *World) StopServers(name string) {
 	for key, server := range w.servers {
 		if strings.HasPrefix(key, name+" ") {
 			server.close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -172,6 +173,30 @@ var _ = Describe("published ports", Label("root"), func() {
 		w.Check("lan -> uplink:8080 at b1:80")
 	})
 
+	DescribeTable("are refused that a program of the host listens on, which is named", func(protocol, listens, asked string) {
+		w.Serve("host", protocol, mustAddrPort(listens))
+		before := w.Host.State()
+		name, err := os.ReadFile("/proc/self/comm")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(fails(w.run("a1", "-publish", asked), 1)).To(ContainSubstring(
+			"publishing port %s: program %q, pid %d, listens on %s; ", asked, strings.TrimSpace(string(name)), os.Getpid(), listens))
+		Expect(testnet.Changes(before, w.Host.State())).To(BeEmpty())
+		w.StopServers("host")
+		w.up("a1", "-publish", asked)
+	},
+		Entry("of all addresses", "tcp", "0.0.0.0:8080", "8080:80/tcp"),
+		Entry("of one", "tcp", "192.0.2.1:8080", "0.0.0.0:8080:80/tcp"),
+		Entry("of IPv6", "tcp", "[2001:db8:1::1]:8080", "8080:80/tcp"),
+		Entry("by UDP", "udp", "127.0.0.1:8080", "8080:80/udp"),
+	)
+
+	It("aren't taken from a container by programs that come later", func() {
+		w.up("a1", published("8080:80")...)
+		w.Serve("host", "tcp", mustAddrPort("0.0.0.0:8080"))
+		w.up("a1", published("8080:80")...)
+		w.Check("lan -> uplink:8080 at a1:80")
+	})
+
 	DescribeTable("of a container that was killed never lead to another", func(sameAddress bool) {
 		w.up("a1", published("8080:80", "192.0.2.1:8081:81")...)
 		w.up("a2")
@@ -212,16 +237,15 @@ var _ = Describe("published ports", Label("root"), func() {
 			}
 		}
 		c := newClient(w, from, to)
-		Expect(c.answer()).To(Equal("host"))
-		w.up("a1", published("8080:80")...)
-		serve("a1")
-		Expect(c.answer()).To(Equal("a1"))
-		w.down("a1")
-		Expect(c.answer()).To(Equal("host"))
-		w.up("a2", published("8080:80")...)
-		serve("a2")
-		Expect(c.answer()).To(Equal("a2"))
-		w.down("a2")
+		for _, name := range []string{"a1", "a2"} {
+			Expect(c.answer()).To(Equal("host"))
+			w.StopServers("host")
+			w.up(name, published("8080:80")...)
+			serve(name)
+			Expect(c.answer()).To(Equal(name))
+			w.down(name)
+			w.Serve("host", "udp", address)
+		}
 		Expect(c.answer()).To(Equal("host"))
 	},
 		Entry("from outside", "lan", "192.0.2.1:8080"),
@@ -236,13 +260,16 @@ var _ = Describe("published ports", Label("root"), func() {
 			GinkgoHelper()
 			w.Serve(name, "udp4", netip.AddrPortFrom(netip.MustParseAddr(v4(name)), 80))
 		}
-		w.Serve("host", "udp", netip.MustParseAddrPort("192.0.2.1:8080"))
 		w.up("a1", published("8080:80")...)
+		w.Serve("host", "udp", netip.MustParseAddrPort("192.0.2.1:8080"))
 		serve("a1")
 		c := newClient(w, "lan", "192.0.2.1:8080")
 		Expect(c.answer()).To(Equal("a1"))
 		w.End("a1")
 		w.Add("a1")
+		if ports != nil {
+			w.StopServers("host")
+		}
 		w.up(next, ports...)
 		serve(next)
 		Expect(c.answer()).To(Equal(answers))
