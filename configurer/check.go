@@ -84,12 +84,14 @@ func (c *comparison) differs(what string, asked, is any, mend string) {
 
 // onHost and inside are changes as commands typed on the host.
 func (c *comparison) onHost(change Change) string {
-	return Command(change, func(index int) string {
-		if index == c.bridge.Index {
-			return c.bridge.Name
-		}
-		return c.hostLink.Name
-	})
+	return Command(change, c.nameOnHost)
+}
+
+func (c *comparison) nameOnHost(index int) string {
+	if index == c.bridge.Index {
+		return c.bridge.Name
+	}
+	return cmp.Or(c.remembered[index], c.hostLink.Name)
 }
 
 func (c *comparison) inside(change Change) string {

@@ -42,7 +42,7 @@ func pairInto(namespace string) configurer.AddPair {
 }
 
 var (
-	uplinkSet = firewall.Uplink("", false).Set
+	uplinkSet = firewall.Uplink(0, false).Set
 	published = firewall.Ports(netsetgo.Publish{HostPort: 53, ContainerPort: 5353, Protocol: "udp"}, []netip.Addr{netip.MustParseAddr("10.10.10.2")})
 )
 
@@ -99,7 +99,7 @@ var commandLines = []struct {
 	},
 	{configurer.AddTable{Family: firewall.Inet, Version: "7"}, `nft 'add table inet netsetgo { comment "7"; }'`},
 	{configurer.DeleteTable{Family: firewall.Bridge}, "nft 'delete table bridge netsetgo'"},
-	{configurer.AddSet{Set: uplinkSet}, "nft 'add set inet netsetgo uplinks { type nf_proto . ifname; }'"},
+	{configurer.AddSet{Set: uplinkSet}, "nft 'add set inet netsetgo uplinks { type nf_proto . iface_index; }'"},
 	{
 		configurer.AddSet{Set: firewall.PortMaps()[0]},
 		"nft 'add map inet netsetgo ports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }'",
@@ -117,8 +117,8 @@ var commandLines = []struct {
 		`nft 'add rule inet netsetgo forward oifname @bridges drop comment "it'\''s closed"'`,
 	},
 	{
-		configurer.AddElements{Set: uplinkSet, Elements: []firewall.Element{firewall.Uplink("eth0", false), firewall.Uplink("eth.1", true)}},
-		`nft 'add element inet netsetgo uplinks { ipv4 . "eth0", ipv6 . "eth.1" }'`,
+		configurer.AddElements{Set: uplinkSet, Elements: []firewall.Element{firewall.Uplink(4, false), firewall.Uplink(3, true)}},
+		`nft 'add element inet netsetgo uplinks { ipv4 . "veth0", ipv6 . "brg0" }'`,
 	},
 	{
 		configurer.AddElements{Set: published[0].Set, Elements: published[:1]},

@@ -92,8 +92,14 @@ func (c *comparison) compareProtection() error {
 	policy := firewall.ParsePolicy(note.Policy)
 	for _, compare := range []func() error{
 		c.compareRules,
-		func() error { return c.compareElements(policy.Elements(c.bridge.Name)) },
-		func() error { return c.compareForwarding(note) },
+		func() error {
+			wanted, err := c.bridgeElements(c.bridge, note)
+			if err != nil {
+				return err
+			}
+			return c.compareElements(wanted)
+		},
+		c.compareForwarding,
 		func() error { return c.compareBlocks(c.bridge.Name) },
 		func() error { return c.compareBridged(policy.Isolated) },
 	} {
@@ -144,19 +150,24 @@ func (c *comparison) compareElements(wanted []firewall.Element) error {
 		return err
 	}
 	for _, element := range wanted {
-		there := slices.IndexFunc(found, element.SameKey)
-		is := missing
-		if there >= 0 {
-			is = found[there].String()
+		is, mend := missing, c.onHost(AddElements{element.Set, []firewall.Element{element}})
+		if there := slices.IndexFunc(found, element.SameKey); there >= 0 {
+			is = c.text(found[there])
+			mend = c.onHost(DeleteElements{element.Set, []firewall.Element{element}}) + "; " + mend
 		}
-		c.differs("element of "+element.Set.Name, element, is, c.onHost(AddElements{element.Set, []firewall.Element{element}}))
+		c.differs("element of "+element.Set.Name, c.text(element), is, mend)
 	}
 	return nil
 }
 
+// text is an element with the names of links.
+func (c *comparison) text(element firewall.Element) string {
+	return named([]firewall.Element{element}, c.nameOnHost)[0].String()
+}
+
 // compareForwarding looks at what the host forwards: to write ip_forward changes it for all
 // links (inet_forward_change, net/ipv4/devinet.c).
-func (c *comparison) compareForwarding(note lease.Note) error {
+func (c *comparison) compareForwarding() error {
 	for _, change := range c.bridgeSysctls(c.bridge) {
 		sysctl := change.(SetSysctl)
 		c.differs("sysctl "+sysctl.Key, sysctl.Value, "0", Command(sysctl, nil))
@@ -173,17 +184,7 @@ func (c *comparison) compareForwarding(note lease.Note) error {
 		// Which remembers how it was.
 		c.differs("sysctl "+keyOf(uplink.was, uplink.link), uplink.open, uplink.was.Value, netsetgo.UpAgain)
 	}
-	var elements []firewall.Element
-	for _, was := range note.Was {
-		link, ok, err := c.linkOf(was)
-		if err != nil {
-			return err
-		}
-		if ok {
-			elements = append(elements, elementsOf(was, link)...)
-		}
-	}
-	return c.compareElements(elements)
+	return nil
 }
 
 // compareBlocks looks at what others keep from being forwarded.

@@ -113,7 +113,7 @@ func (r *run) attachOnce() error {
 	if err != nil {
 		return err
 	}
-	if bridge, err = r.protect(bridge); err != nil {
+	if bridge, err = r.protect(bridge, nil); err != nil {
 		return err
 	}
 	note, noted := lease.ReadNote(bridge.Alias)
@@ -152,7 +152,11 @@ func (r *run) confirm(host Link) error {
 	if err != nil {
 		return againIfGone(err)
 	}
-	_, err = r.protect(bridge)
+	own, err := r.hostLinkElements(host)
+	if err != nil {
+		return err
+	}
+	_, err = r.protect(bridge, own)
 	return err
 }
 

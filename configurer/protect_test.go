@@ -101,10 +101,14 @@ var _ = Describe("the rules", Label("unit"), func() {
 			HavePrefix("nft add table"), Equal("bridges"), Equal("veths"), Equal("ports"), Equal("blocks"))))
 	})
 
-	damages := []struct {
+	type damage struct {
 		what   string
 		damage func(w *world)
-	}{
+	}
+	empty := func(family firewall.Family, set string) damage {
+		return damage{"what is in " + set, func(w *world) { w.host().rules[family].sets[set] = []firewall.Element{} }}
+	}
+	damages := []damage{
 		{"all of them", func(w *world) { w.host().rules = ruleset{} }},
 		{"those of what is routed", func(w *world) { delete(w.host().rules, firewall.Inet) }},
 		{"those of what is bridged", func(w *world) { delete(w.host().rules, firewall.Bridge) }},
@@ -115,13 +119,29 @@ var _ = Describe("the rules", Label("unit"), func() {
 		}},
 		{"all of a chain", func(w *world) { w.host().rules[firewall.Bridge].uses["prerouting"] = 0 }},
 		{"those of this version", func(w *world) { w.host().rules[firewall.Inet].version = "0" }},
-		{"what is masqueraded", func(w *world) { w.host().rules[firewall.Inet].sets["masqueraded"] = []firewall.Element{} }},
+		empty(firewall.Inet, "uplinks"),
 		{"that the bridge forwards", func(w *world) { w.host().named("brg0").Settings.Forwarding = false }},
 		{"that the bridge forwards IPv6", func(w *world) { w.host().named("brg0").Settings.ForceForwarding = false }},
 		{"that the uplink forwards", func(w *world) { w.host().named(uplink).Settings.Forwarding = false }},
 		{"that the uplink forwards IPv6", func(w *world) { w.host().named(uplink).Settings.ForceForwarding = false }},
 	}
-	for _, each := range damages {
+	// Of one container's alone, or of its bridge's.
+	own := []damage{
+		{"what its bridge is like", func(w *world) {
+			sets := w.host().rules[firewall.Inet].sets
+			sets["bridges"], sets["masqueraded"] = sets["bridges"][1:], []firewall.Element{}
+		}},
+		{"who it may be", func(w *world) {
+			for _, name := range []string{"senders4", "senders6", "targets6"} {
+				w.host().rules[firewall.Bridge].sets[name] = w.host().rules[firewall.Bridge].sets[name][1:]
+			}
+		}},
+		{"its ports", func(w *world) {
+			sets := w.host().rules[firewall.Inet].sets
+			sets["ports4"], sets["published4"] = sets["ports4"][1:], sets["published4"][1:]
+		}},
+	}
+	for _, each := range append(own, damages...) {
 		It("are put back by the same run, where somebody took away "+each.what, func() {
 			w := busyHost()
 			before := w.String()
@@ -131,7 +151,8 @@ var _ = Describe("the rules", Label("unit"), func() {
 			Expect(w.String()).To(Equal(before))
 			w.expectNothingOpen()
 		})
-
+	}
+	for _, each := range damages {
 		It("are put back by another container's run, where somebody took away "+each.what, func() {
 			w, whole := busyHost(), busyHost()
 			each.damage(w)

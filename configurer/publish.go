@@ -82,7 +82,8 @@ func (r *run) takenPort(doing string, wanted []firewall.Element) error {
 
 func (r *run) taken(doing string, addr netip.Addr) error {
 	who := "somebody"
-	if holder, err := r.holderOf(addr); err == nil {
+	bridges, err := r.ourBridges()
+	if holder, err2 := r.holderOf(bridges, addr); err == nil && err2 == nil {
 		who = lease.ReadOwner(holder.Altnames).String() + ", by host link " + holder.Name + ","
 	}
 	return fmt.Errorf("%s: %s has it, for %s; choose another port, or take that one down first", doing, who, addr)
@@ -100,22 +101,32 @@ func (r *run) checkShared(doing string, wanted []firewall.Element) error {
 		}
 		others = append(others, elements...)
 	}
+	var shared []netip.Addr
 	for _, mine := range wanted {
 		for _, other := range others {
-			if !mine.SharesPort(other) {
-				continue
-			}
-			addr, _ := other.ContainerAddress()
-			gone, err := r.isGone(addr)
-			if err != nil {
-				return fmt.Errorf("%s: looking whose it is: %w", doing, err)
-			}
-			if !gone {
-				return r.taken(doing, addr)
+			if addr, _ := other.ContainerAddress(); mine.SharesPort(other) {
+				shared = append(shared, addr)
 			}
 		}
 	}
-	return nil
+	if len(shared) == 0 {
+		return nil
+	}
+	bridges, err := r.ourBridges()
+	if err != nil {
+		return fmt.Errorf("%s: looking whose it is: %w", doing, err)
+	}
+	for _, addr := range shared {
+		gone, err := r.isGone(bridges, addr)
+		if err != nil {
+			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
+		}
+		if !gone {
+			return r.taken(doing, addr)
+		}
+	}
+	// Those of one address would still be asked first.
+	return cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline))
 }
 
 // routeLocalnet lets packets from 127.0.0.1 leave by the bridge: what comes in by it for

@@ -76,13 +76,19 @@ func (r *run) handOver(bridge Link, note lease.Note, other Link) ([]step, error)
 
 // putBack leaves the host as the first run found it.
 func (r *run) putBack(note lease.Note) ([]step, error) {
+	router, err := r.isRouter()
+	if err != nil {
+		return nil, err
+	}
 	var steps []step
 	for _, was := range slices.Backward(note.Was) {
 		link, ok, err := r.linkOf(was)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		// To make the host a router opened the link as well (inet_forward_change,
+		// net/ipv4/devinet.c): who did that still wants it.
+		if ok && !(router && was.Sysctl == sysctlForwarding) {
 			steps = append(steps, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
 		}
 	}

@@ -10,20 +10,21 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
-// protect sees to it that a bridge of ours has its policy, that all rules are there, and
-// that the host forwards for it: nearly always all is as it should be.
-func (r *run) protect(bridge Link) (Link, error) {
+// protect sees to it that a bridge of ours has its policy, that all rules are there, with
+// some elements of a container's, and that the host forwards for it: nearly always all is
+// as it should be.
+func (r *run) protect(bridge Link, own []firewall.Element) (Link, error) {
 	ours := bridge.Group == lease.Group
 	note, _ := lease.ReadNote(bridge.Alias)
 	if !ours {
-		if done, err := r.leaveAlone(bridge); done || err != nil {
+		if done, err := r.leaveAlone(bridge, own); done || err != nil {
 			return bridge, err
 		}
 	} else if note.Policy != "" {
 		if err := r.comparePolicy(bridge, note); err != nil {
 			return bridge, err
 		}
-		done, err := r.protected(bridge, note)
+		done, err := r.protected(bridge, note, own)
 		if done || err != nil {
 			return bridge, err
 		}
@@ -32,12 +33,12 @@ func (r *run) protect(bridge Link) (Link, error) {
 	if err := r.relock(true, r.config.Deadline); err != nil {
 		return bridge, fmt.Errorf("putting up the rules of bridge %s: %w", bridge.Name, err)
 	}
-	protect := r.protectAlone
+	protect := func() error { return r.protectAlone(bridge.Index, own) }
 	if !ours {
 		r.undos = append(r.undos, r.dropRules)
-		protect = func(int) error { return r.makeRules() }
+		protect = func() error { return r.mendRules(own) }
 	}
-	err := protect(bridge.Index)
+	err := protect()
 	if err == nil {
 		err = r.relock(false, r.config.Deadline)
 	}
@@ -53,7 +54,7 @@ func (r *run) protect(bridge Link) (Link, error) {
 
 // leaveAlone is for a bridge of somebody else's, who says what it is like: it refuses
 // what would change that, and says whether the rules are there for the container alone.
-func (r *run) leaveAlone(bridge Link) (bool, error) {
+func (r *run) leaveAlone(bridge Link, own []firewall.Element) (bool, error) {
 	for _, each := range []struct {
 		flag  string
 		asked bool
@@ -67,7 +68,7 @@ func (r *run) leaveAlone(bridge Link) (bool, error) {
 			return false, fmt.Errorf("connecting to bridge %s: it isn't netsetgo's, who made it says what it is like; leave -%s out, or choose another -bridgeName", bridge.Name, each.flag)
 		}
 	}
-	there, err := r.rulesThere()
+	there, err := r.rulesHold(own)
 	// Then there is nothing to see to.
 	if errors.Is(err, ErrNoFirewall) && r.config.SpoofCheck == netsetgo.No {
 		r.noRules = true
@@ -119,13 +120,12 @@ func (r *run) comparePolicy(bridge Link, note lease.Note) error {
 }
 
 // protected says whether nothing is missing.
-func (r *run) protected(bridge Link, note lease.Note) (bool, error) {
-	if there, err := r.rulesThere(); !there || err != nil {
+func (r *run) protected(bridge Link, note lease.Note, own []firewall.Element) (bool, error) {
+	wanted, err := r.bridgeElements(bridge, note)
+	if err != nil {
 		return false, err
 	}
-	wanted := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
-	found, err := r.host.Find(wanted...)
-	if err != nil || len(found) < len(wanted) {
+	if hold, err := r.rulesHold(append(wanted, own...)); !hold || err != nil {
 		return false, err
 	}
 	if len(r.bridgeSysctls(bridge)) > 0 {
@@ -136,7 +136,7 @@ func (r *run) protected(bridge Link, note lease.Note) (bool, error) {
 }
 
 // protectAlone decides the bridge's policy, puts the rules up, and lets the host forward.
-func (r *run) protectAlone(index int) error {
+func (r *run) protectAlone(index int, own []firewall.Element) error {
 	bridge, err := r.host.Link(Which{Index: index})
 	if err != nil {
 		return againIfGone(err)
@@ -156,7 +156,11 @@ func (r *run) protectAlone(index int) error {
 	} else if err := r.comparePolicy(bridge, note); err != nil {
 		return err
 	}
-	if err := r.mendRules(bridge, note); err != nil {
+	wanted, err := r.bridgeElements(bridge, note)
+	if err == nil {
+		err = r.mendRules(append(wanted, own...))
+	}
+	if err != nil {
 		return fmt.Errorf("putting up the rules: %w", err)
 	}
 	var steps []step

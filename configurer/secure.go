@@ -72,7 +72,7 @@ func (r *run) sweepMAC(hostLink int, addrs []netip.Addr) error {
 			return err
 		}
 		for _, element := range elements {
-			if addr, _ := element.ContainerAddress(); element.Sends(mac) && !slices.Contains(addrs, addr) {
+			if addr, _ := element.ContainerAddress(); slices.Equal(element.Sender(), mac) && !slices.Contains(addrs, addr) {
 				stale = append(stale, element)
 			}
 		}

@@ -63,6 +63,18 @@ var _ = Describe("what a container that is gone left in the rules", Label("unit"
 		Entry("by its id", netsetgo.NetworkConfig{ID: "gone"}, 0),
 	)
 
+	It("is swept where it had a MAC of its own, and else waits for who has its address next", func() {
+		w := newWorld(3)
+		chosen := netsetgo.NetworkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}
+		Expect(w.netset().Up(chosen, firstPid)).To(Succeed())
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		Expect(w.netset().Up(netsetgo.NetworkConfig{MAC: net.HardwareAddr{2, 0, 0, 0, 0, 8}}, firstPid+2)).To(Succeed())
+		w.end(w.container(1))
+		w.end(w.container(2))
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring("senders4 { 02:00:00:00:00:08 . 10.10.10.4, 6e:73:0a:0a:0a:03 . 10.10.10.3 }"))
+	})
+
 	It("is swept with the lock held alone", func() {
 		w := left(its)
 		w.at("nft delete element", func() error {

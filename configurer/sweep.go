@@ -67,12 +67,36 @@ func (r *run) sweepStale() error {
 	return r.deleteStale(stale)
 }
 
-// stale are elements of containers that are gone. Who may send isn't among them: no MAC
-// ever stands for other addresses, so that those wait for who has it next.
+// stale are elements of containers that are gone. Who may send from a derived MAC isn't
+// among them: it never stands for other addresses, so that those wait for who has it next.
 func (r *run) stale() ([]firewall.Element, error) {
-	stale, err := r.stalePorts(r.isGone)
+	bridges, err := r.host.Links(kindBridge)
 	if err != nil {
 		return nil, err
+	}
+	gone := func(addr netip.Addr) (bool, error) { return r.isGone(bridges, addr) }
+	stale, err := r.stalePorts(gone)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range firewall.SenderSets() {
+		elements, err := r.host.Elements(set)
+		if err != nil {
+			return nil, err
+		}
+		for _, element := range elements {
+			if lease.IsDerived(element.Sender()) {
+				continue
+			}
+			addr, _ := element.ContainerAddress()
+			isGone, err := gone(addr)
+			if err != nil {
+				return nil, err
+			}
+			if isGone {
+				stale = append(stale, element)
+			}
+		}
 	}
 	for _, set := range firewall.LinkSets() {
 		elements, err := r.host.Elements(set)
@@ -146,9 +170,9 @@ func (r *run) deleteElements(elements []firewall.Element, why string) error {
 	return err
 }
 
-// isGone says whether nobody has leased an address of a bridge of ours.
-func (r *run) isGone(addr netip.Addr) (bool, error) {
-	holder, err := r.holderOf(addr)
+// isGone says whether nobody has leased an address of some bridges.
+func (r *run) isGone(bridges []Link, addr netip.Addr) (bool, error) {
+	holder, err := r.holderOf(bridges, addr)
 	if errors.Is(err, ErrNotFound) {
 		return true, nil
 	}
@@ -158,15 +182,14 @@ func (r *run) isGone(addr netip.Addr) (bool, error) {
 	return r.dying(holder)
 }
 
-// holderOf is the host link that has leased an address of any bridge.
-func (r *run) holderOf(addr netip.Addr) (Link, error) {
-	route, err := r.host.RouteTo(addr)
-	if err != nil {
-		return Link{}, err
+// holderOf is the host link that has leased an address of any of some bridges. Routes don't
+// tell whose it is: they may lead elsewhere, and those of a bridge that is down lead nowhere.
+func (r *run) holderOf(bridges []Link, addr netip.Addr) (Link, error) {
+	for _, bridge := range bridges {
+		holder, err := r.ours(lease.AddressName(bridge.Name, addr))
+		if !errors.Is(err, ErrNotFound) {
+			return holder, err
+		}
 	}
-	bridge, err := r.host.Link(Which{Index: route.Link})
-	if err != nil {
-		return Link{}, err
-	}
-	return r.ours(lease.AddressName(bridge.Name, addr))
+	return Link{}, ErrNotFound
 }

@@ -26,9 +26,19 @@ func (r *run) rulesThere() (bool, error) {
 	return true, nil
 }
 
+// rulesHold says whether all rules are there, and some elements of their sets.
+func (r *run) rulesHold(wanted []firewall.Element) (bool, error) {
+	there, err := r.rulesThere()
+	if !there || err != nil || len(wanted) == 0 {
+		return there, err
+	}
+	found, err := r.host.Find(wanted...)
+	return err == nil && len(found) == len(wanted), err
+}
+
 // mendRules makes the rules anew where any is missing, and else adds what is missing of
-// the bridge's elements.
-func (r *run) mendRules(bridge Link, note lease.Note) error {
+// some elements.
+func (r *run) mendRules(wanted []firewall.Element) error {
 	there, err := r.rulesThere()
 	if err != nil {
 		return err
@@ -36,12 +46,28 @@ func (r *run) mendRules(bridge Link, note lease.Note) error {
 	if !there {
 		return r.makeRules()
 	}
-	wanted := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
 	found, err := r.host.Find(wanted...)
-	if err != nil || len(found) == len(wanted) {
+	if err != nil {
 		return err
 	}
-	return r.do(r.host, addElements(wanted, "the rules hold for bridge "+bridge.Name)...)
+	lacking := slices.DeleteFunc(slices.Clone(wanted), func(element firewall.Element) bool { return slices.ContainsFunc(found, element.SameKey) })
+	return r.do(r.host, addElements(lacking, "what the rules hold for")...)
+}
+
+// bridgeElements are those of a bridge of ours, and of what its note remembers of links that
+// are there.
+func (r *run) bridgeElements(bridge Link, note lease.Note) ([]firewall.Element, error) {
+	elements := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+	for _, was := range note.Was {
+		_, ok, err := r.linkOf(was)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			elements = append(elements, elementsOf(was)...)
+		}
+	}
+	return elements, nil
 }
 
 // makeRules makes both tables anew, with all that the links of this host say should be in
@@ -108,16 +134,11 @@ func (r *run) allElements() ([]firewall.Element, error) {
 		if note.Policy == "" {
 			continue // its run is still at work
 		}
-		elements = append(elements, firewall.ParsePolicy(note.Policy).Elements(bridge.Name)...)
-		for _, was := range note.Was {
-			link, ok, err := r.linkOf(was)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				elements = append(elements, elementsOf(was, link)...)
-			}
+		some, err := r.bridgeElements(bridge, note)
+		if err != nil {
+			return nil, err
 		}
+		elements = append(elements, some...)
 	}
 	hostLinks, err := r.host.Links(kindVeth)
 	if err != nil {

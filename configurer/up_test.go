@@ -66,7 +66,7 @@ nft add element masqueraded { "brg0" }
 nft add element same { "brg0" . "brg0" }
 sysctl -w net/ipv4/conf/brg0/forwarding=1
 ip link set brg0 alias "netsetgo number=0 policy=closed,nat was=2/forwarding:0"
-nft add element uplinks { ipv4 . "eth0" }
+nft add element uplinks { ipv4 . 2 }
 sysctl -w net/ipv4/conf/eth0/forwarding=1
 ip link add veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 up type veth peer veth1 address 6e:73:0a:0a:0a:02 netns c1
 ip link set veth0 addrgenmode none
@@ -103,7 +103,7 @@ host
    bridges { "brg0" }
    masqueraded { "brg0" }
    same { "brg0" . "brg0" }
-   uplinks { ipv4 . "eth0" }
+   uplinks { ipv4 . 2 }
  table bridge
    senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }
 c1
@@ -145,7 +145,7 @@ host
    published4 { 10.20.3.4 }
    published6 { fd20::7 }
    same { "tower" . "tower" }
-   uplinks { ipv4 . "eth0" }
+   uplinks { ipv4 . 2 }
  table bridge
    unchecked { 4 }
 c1

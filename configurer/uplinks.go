@@ -21,6 +21,7 @@ type closedUplink struct {
 // The sysctls that a note remembers.
 const (
 	sysctlForwarding  = "forwarding"       // IPv4
+	sysctlExempt      = "forwarding4"      // IPv4, of a link that a host which is a router made an exception of
 	sysctlForce       = "force_forwarding" // IPv6, Linux 6.17 on
 	sysctlForwarding6 = "forwarding6"      // IPv6, of all links: else a link's own has no say
 	sysctlAcceptRA    = "accept_ra"
@@ -32,8 +33,8 @@ func sysctl6(link, name string) string { return "net/ipv6/conf/" + link + "/" + 
 // keyOf is the sysctl that a note remembers, of a link by its name.
 func keyOf(was lease.Was, link string) string {
 	switch was.Sysctl {
-	case sysctlForwarding:
-		return sysctl4(link, was.Sysctl)
+	case sysctlForwarding, sysctlExempt:
+		return sysctl4(link, sysctlForwarding)
 	case sysctlForwarding6:
 		return sysctl6("all", "forwarding")
 	}
@@ -41,12 +42,12 @@ func keyOf(was lease.Was, link string) string {
 }
 
 // elementsOf are those that go with what a note remembers.
-func elementsOf(was lease.Was, link string) []firewall.Element {
+func elementsOf(was lease.Was) []firewall.Element {
 	switch was.Sysctl {
-	case sysctlForwarding:
-		return []firewall.Element{firewall.Uplink(link, false)}
+	case sysctlForwarding, sysctlExempt:
+		return []firewall.Element{firewall.Uplink(was.Link, false)}
 	case sysctlForce:
-		return []firewall.Element{firewall.Uplink(link, true)}
+		return []firewall.Element{firewall.Uplink(was.Link, true)}
 	case sysctlForwarding6:
 		return []firewall.Element{firewall.Router6()}
 	}
@@ -63,6 +64,7 @@ func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
 	if errors.Is(err, ErrNotFound) {
 		return "", false, nil
 	}
+	r.remembered[was.Link] = link.Name
 	return link.Name, err == nil, err
 }
 
@@ -80,7 +82,7 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 			continue
 		}
 		link, err := r.host.Link(Which{Index: uplink.Link})
-		if errors.Is(err, ErrNotFound) || err == nil && link.Group == lease.Group {
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -89,7 +91,13 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 		settings := link.Settings
 		switch {
 		case !uplink.IPv6 && !settings.Forwarding:
-			closed = append(closed, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForwarding, Value: "0"}, "1"})
+			was := lease.Was{Link: link.Index, Sysctl: sysctlForwarding, Value: "0"}
+			if router, err := r.isRouter(); err != nil {
+				return nil, err
+			} else if router {
+				was.Sysctl = sysctlExempt
+			}
+			closed = append(closed, closedUplink{link.Name, was, "1"})
 		case uplink.IPv6 && settings.HasForce && !settings.ForceForwarding:
 			forced = append(forced, closedUplink{link.Name, lease.Was{Link: link.Index, Sysctl: sysctlForce, Value: "0"}, "1"})
 		case uplink.IPv6 && !settings.HasForce:
@@ -109,6 +117,12 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 		closed = append(closed, closedRouter(routers)...)
 	}
 	return closed, nil
+}
+
+// isRouter says whether somebody lets the host forward IPv4 for all its links.
+func (r *run) isRouter() (bool, error) {
+	value, err := r.host.Sysctl("net/ipv4/ip_forward")
+	return value == "1", err
 }
 
 // closedRouter is for kernels that forward IPv6 for all links or for none. To be a router
@@ -152,7 +166,7 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	}
 	// One after another: each relies on those before.
 	for _, uplink := range closed {
-		steps := addElements(elementsOf(uplink.was, uplink.link), "what comes in by it goes to bridges only")
+		steps := addElements(elementsOf(uplink.was), "what comes in by it goes to bridges only")
 		if len(steps) > 0 {
 			if err := r.do(r.host, steps...); err != nil {
 				return err

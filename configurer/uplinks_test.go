@@ -61,7 +61,7 @@ net/ipv6/conf/eth0/force_forwarding=1
 net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().named("brg0").Alias).To(HaveSuffix(
 			" was=2/forwarding:0,3/forwarding:0,2/force_forwarding:0,3/force_forwarding:0"))
-		Expect(w.host().rules.String()).To(ContainSubstring(`uplinks { ipv4 . "eth0", ipv4 . "eth1", ipv6 . "eth0", ipv6 . "eth1" }`))
+		Expect(w.host().rules.String()).To(ContainSubstring(`uplinks { ipv4 . 2, ipv4 . 3, ipv6 . 2, ipv6 . 3 }`))
 		remembered := slices.IndexFunc(w.log, func(line string) bool { return strings.Contains(line, " was=") })
 		for at, line := range w.log {
 			if strings.Contains(line, "eth") && strings.HasPrefix(line, "sysctl -w ") {
@@ -103,7 +103,7 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.was("tower")).To(Equal(was))
 		Expect(w.host().named(uplink).Settings).NotTo(Equal(before))
 		Expect(w.host().rules.String()).To(And(
-			ContainSubstring(`uplinks { ipv4 . "eth0", ipv6 . "eth0" }`), Not(ContainSubstring("brg0"))))
+			ContainSubstring(`uplinks { ipv4 . 2, ipv6 . 2 }`), Not(ContainSubstring("brg0"))))
 		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
 		Expect(w.host().named(uplink).Settings).To(Equal(before))
 		Expect(w.host().rules).To(BeEmpty())
@@ -148,6 +148,26 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
 		Expect(w.was("brg0")).To(Equal(was))
 		Expect(w.was("tower")).To(BeEmpty())
+	})
+
+	It("stay open where somebody makes the host a router meanwhile", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.host().sysctls["net/ipv4/ip_forward"] = "1"
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
+		Expect(w.host().rules).To(BeEmpty())
+	})
+
+	It("that a router made an exception of are one again", func() {
+		w := newWorld(1)
+		w.host().sysctls["net/ipv4/ip_forward"] = "1"
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.was("brg0")).To(Equal([]lease.Was{{Link: 2, Sysctl: "forwarding4", Value: "0"}}))
+		Expect(w.host().rules.String()).To(ContainSubstring(`uplinks { ipv4 . 2 }`))
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeFalse())
 	})
 
 	It("are refused where they are too many to be remembered, and all is undone", func() {

@@ -117,7 +117,7 @@ func (w *world) space(name string) *space {
 	n := len(w.spaces)
 	s := &space{name: name, number: n, pid: firstPid + n - 1, inode: firstInode + uint64(n) - 1, rules: ruleset{}}
 	s.sysctls = map[string]string{
-		allForwarding6: "0", "net/ipv4/conf/default/forwarding": "0", "net/ipv4/conf/default/route_localnet": "0",
+		allForwarding6: "0", "net/ipv4/ip_forward": "0", "net/ipv4/conf/default/forwarding": "0", "net/ipv4/conf/default/route_localnet": "0",
 		"net/ipv6/conf/default/accept_ra": "1", "net/ipv6/conf/default/force_forwarding": "0",
 	}
 	s.add(configurer.Link{Name: "lo", MTU: 65536})

@@ -69,6 +69,9 @@ var _ = Describe("rules that somebody flushed", Label("root"), func() {
 		Entry("of a chain", "nft flush chain inet netsetgo forward", "lan -> a1 at a1 as lan"),
 		Entry("of a bridge", "nft 'delete element inet netsetgo bridges { \"brg0\" }'", "b1 -> a1 at a1"),
 		Entry("of the masquerade", "nft flush chain inet netsetgo postrouting", "a1 -> lan at lan as a1"),
+		Entry("of uplinks", `nft flush set inet netsetgo uplinks
+			echo 1 >/proc/sys/net/ipv4/conf/eth1/forwarding
+			echo 1 >/proc/sys/net/ipv6/conf/eth1/force_forwarding`, "lan -> other at other as lan"),
 	)
 
 	It("don't keep the last down from leaving nothing", func() {

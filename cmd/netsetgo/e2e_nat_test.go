@@ -118,6 +118,13 @@ var _ = Describe("the way out", Label("root"), func() {
 		w.isAsBefore(before)
 	})
 
+	It("stays open where somebody makes the host a router meanwhile", func() {
+		w.up("a1")
+		w.Sysctl("net/ipv4/ip_forward", "1")
+		w.down("a1")
+		w.Check("lan -> other at other as lan tcp4")
+	})
+
 	It("leaves open what was open before", func() {
 		w.Sysctl("net/ipv4/conf/eth0/forwarding", "1")
 		w.Sysctl("net/ipv4/conf/eth1/forwarding", "1")

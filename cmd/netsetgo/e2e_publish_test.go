@@ -224,6 +224,26 @@ var _ = Describe("published ports", Label("root"), func() {
 		Entry("that has its port", false),
 	)
 
+	It("of one address that a container which was killed had never lead there", func() {
+		w.up("a1", "-publish", "192.0.2.1:8081:81")
+		w.up("a2")
+		w.End("a1")
+		w.up("b1", published("8081:81")...)
+		w.Check("lan -> uplink:8081 at b1:81 as lan")
+	})
+
+	DescribeTable("are their container's also where its bridge isn't reached", func(damage, mend string) {
+		w.up("a1", published("8080:80")...)
+		w.Host.Sh(damage)
+		w.down("b2") // which sweeps
+		Expect(fails(w.run("b1", "-publish", "8080:81"), 1)).To(ContainSubstring("host link veth0"))
+		w.Host.Sh(mend)
+		w.Check("lan -> uplink:8080 at a1:80 as lan 4") // a bridge that was down has lost its IPv6 address
+	},
+		Entry("because that is down", "ip link set brg0 down", "ip link set brg0 up; ip link show brg0"),
+		Entry("because of a route", "ip route add 10.10.10.0/28 dev eth1; ip route add fd10::/96 dev eth1", "ip route delete 10.10.10.0/28; ip route delete fd10::/96"),
+	)
+
 	// A flow of UDP goes on for as long as anybody sends: the kernel has to be told that it
 	// leads elsewhere now.
 	DescribeTable("by UDP take along those who go on sending", func(from, to string) {

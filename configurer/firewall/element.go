@@ -3,18 +3,17 @@ package firewall
 import (
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/netsetgo/netsetgo"
 )
 
 // Uplink is the element of a link whose forwarding netsetgo switched on.
-func Uplink(name string, ipv6 bool) Element {
+func Uplink(index int, ipv6 bool) Element {
 	family := Family4
 	if ipv6 {
 		family = Family6
 	}
-	return Element{uplinks, []Value{family, LinkName(name)}, nil}
+	return Element{uplinks, []Value{family, Index(index)}, nil}
 }
 
 // Router6 is the element of a host that netsetgo let forward IPv6 for all its links.
@@ -94,22 +93,26 @@ func Published(addr netip.Addr) Element {
 // PortMaps are the maps of all published ports.
 func PortMaps() []Set { return []Set{ports4, ports6, addressPorts4, addressPorts6} }
 
-// LinkSets are the sets of host links by their indices, which no other link ever has.
-func LinkSets() []Set { return []Set{unchecked, locked, ownMACs} }
+// LinkSets are the sets of links by their indices, which no other link ever has.
+func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, uplinks} }
 
-// LinkIndex is the host link's in an element of a LinkSet.
+// LinkIndex is the link's in an element of a LinkSet.
 func (e Element) LinkIndex() int {
-	index, _ := e.Key[0].(Index)
-	return int(index)
+	for _, value := range e.Key {
+		if index, ok := value.(Index); ok {
+			return int(index)
+		}
+	}
+	return 0
 }
 
 // SenderSets are the sets of who may send what.
 func SenderSets() []Set { return []Set{senders4, senders6, targets6} }
 
-// Sends says whether an element of a SenderSet is of a MAC.
-func (e Element) Sends(mac net.HardwareAddr) bool {
-	sender, ok := e.Key[0].(MAC)
-	return ok && slices.Equal(net.HardwareAddr(sender), mac)
+// Sender is the MAC in an element of a SenderSet; nil of others.
+func (e Element) Sender() net.HardwareAddr {
+	mac, _ := e.Key[0].(MAC)
+	return net.HardwareAddr(mac)
 }
 
 // ContainerAddress is the container's address in an element of a published port or of a

@@ -18,7 +18,7 @@ var (
 	inbound       = Set{Family: Inet, Name: "inbound", Key: []Type{TypeName}}
 	isolated      = Set{Family: Inet, Name: "isolated", Key: []Type{TypeName}}
 	same          = Set{Family: Inet, Name: "same", Key: []Type{TypeName, TypeName}}
-	uplinks       = Set{Family: Inet, Name: "uplinks", Key: []Type{TypeFamily, TypeName}}
+	uplinks       = Set{Family: Inet, Name: "uplinks", Key: []Type{TypeFamily, TypeIndex}}
 	routers       = Set{Family: Inet, Name: "routers", Key: []Type{TypeFamily}}
 	ports4        = Set{Family: Inet, Name: "ports4", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress4, TypePort}}
 	ports6        = Set{Family: Inet, Name: "ports6", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress6, TypePort}}
@@ -75,7 +75,7 @@ func rule(why, do string, matches ...Match) Rule { return Rule{matches, Verdict{
 
 // Version is a number of the rules, which changes with them: a table of another is made
 // anew.
-const Version = "1"
+const Version = "2"
 
 // Tables are all of netsetgo's, without elements: the same on every host.
 func Tables() []Table { return []Table{routed(), bridged()} }
@@ -128,7 +128,7 @@ func routed() Table {
 				rule("what masquerading leaves as it is", Drop, in(masqueraded, InName), is(strays, State)),
 				rule("bridges that are open", Accept, in(inbound, OutName)),
 				rule("bridges are closed", Drop, in(bridges, OutName)),
-				rule("the host is a router for bridges only", Drop, in(uplinks, NFProto, InName)),
+				rule("the host is a router for bridges only", Drop, in(uplinks, NFProto, InIndex)),
 				rule("also where it forwards for all links or none", Drop, in(routers, NFProto), notIn(bridges, InName)),
 			}},
 		},
