@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test lint generate readme demo clean help
+.PHONY: build install test lint bench generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -29,6 +29,11 @@ test: ## run every test: root for all of them; installs what they need by apt-ge
 
 lint: ## look for faults in the code, as .golangci.yml says
 	go run $(LINTER) run
+
+bench: build ## measure what the rules cost a run and a packet (root); fails where it is too much
+	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root" >&2; exit 1; }
+	@ci/packages.sh iproute2 util-linux
+	go run ./ci/bench
 
 generate: ## make the fakes anew
 	go generate ./...

@@ -1,0 +1,117 @@
+// Command bench measures what netsetgo costs, on hosts of its own (network and mount
+// namespaces): what its rules add to a run of `up`, and to a packet. It prints tables and
+// fails where a figure misses its bar. It never touches the machine's network.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	// For good: the thread becomes the host, and what it starts is on that host.
+	runtime.LockOSThread()
+	binary := flag.String("binary", "bin/netsetgo", "the netsetgo to run")
+	runs := flag.Int("runs", 200, "how many runs of each kind")
+	flag.Parse()
+	failed := false
+	for _, bench := range []func() error{
+		func() error { return benchRules(*binary, *runs) },
+		benchPackets,
+	} {
+		err := newHost()
+		if err == nil {
+			err = bench()
+		}
+		if err != nil {
+			failed = true
+			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+// newHost puts the thread on a host of its own, with a default route of both families by a
+// link named up0, whose other end nobody has yet.
+func newHost() error {
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		return fmt.Errorf("making a host, for which bench must be root: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making a host: %w", err)
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("making a host: %w", err)
+	}
+	return sh(`
+		ip link set lo up
+		echo 0 >/proc/sys/net/ipv4/ip_forward
+		ip link add up0 type veth peer name eth0
+		ip address add 192.0.2.1/24 dev up0
+		ip link set up0 up
+		ip route add default via 192.0.2.254
+		if [ -e /proc/sys/net/bridge ]; then
+			for key in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$key; done
+		fi
+	`)
+}
+
+// sh runs a shell script on the thread's host.
+func sh(script string) error {
+	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("preparing: %w: %s", err, out)
+	}
+	return nil
+}
+
+// newNamespace makes a network namespace that lives as long as the file, or as something
+// in it.
+func newNamespace() (*os.File, error) {
+	type made struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan made)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends here
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- made{nil, err}
+			return
+		}
+		file, err := os.Open("/proc/thread-self/ns/net")
+		done <- made{file, err}
+	}()
+	namespace := <-done
+	return namespace.file, namespace.err
+}
+
+// path is that of an open namespace, for programs that are started.
+func path(namespace *os.File) string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), namespace.Fd())
+}
+
+// quartiles are the middle of some times, and what a quarter of them is below and above.
+func quartiles(times []time.Duration) (low, median, high time.Duration) {
+	slices.Sort(times)
+	n := len(times)
+	return times[n/4], times[n/2], times[3*n/4]
+}
+
+// row prints one line of a table.
+func row(what string, times []time.Duration) time.Duration {
+	low, median, high := quartiles(times)
+	fmt.Printf("  %-44s %8.2f  (%.2f to %.2f)\n", what, micro(median), micro(low), micro(high))
+	return median
+}
+
+func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
