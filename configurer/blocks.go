@@ -23,7 +23,7 @@ func (r *run) blocks(bridge string) ([]Block, error) {
 		return nil, fmt.Errorf("looking for what keeps the host from forwarding: %w", err)
 	}
 	return slices.DeleteFunc(all, func(block Block) bool {
-		return block.Family == "bridge" || !r.asksFamily(block.Family) ||
+		return !r.asksFamily(block.Family) ||
 			slices.Contains(block.In, bridge) && slices.Contains(block.Out, bridge)
 	}), nil
 }

@@ -52,7 +52,6 @@ var _ = Describe("what others keep from being forwarded", Label("unit"), func() 
 	},
 		Entry("of IPv6, which isn't asked for", func() netsetgo.NetworkConfig { return netsetgo.NetworkConfig{} }, iptables("ip6")),
 		Entry("of IPv4, which isn't asked for", only6, iptables("ip")),
-		Entry("of what is bridged", dual, iptables("bridge")),
 		Entry("open for the bridge", dual, configurer.Block{Family: "ip", Table: "filter", In: []string{"eth0", "brg0"}, Out: []string{"brg0"}}),
 	)
 

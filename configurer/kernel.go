@@ -30,6 +30,8 @@ var (
 	ErrUnknown = errors.New("no answer came, so that the change may have been made")
 	// ErrNoFirewall is of a kernel without nftables.
 	ErrNoFirewall = errors.New("this kernel has no nftables (modprobe nf_tables); on a bridge of somebody else's, -spoofCheck=false does without")
+	// ErrNoIPv6 is of an address for a link that has no IPv6.
+	ErrNoIPv6 = errors.New("IPv6 is switched off there; switch it on (sysctl -w net/ipv6/conf/all/disable_ipv6=0 net/ipv6/conf/default/disable_ipv6=0), or leave it out of -bridgeAddress")
 	// ErrBusy is of a lock that somebody else holds.
 	ErrBusy = errors.New("held by another run")
 )
@@ -130,10 +132,10 @@ type Uplink struct {
 
 // Block is a chain of somebody else's that drops what no rule of its accepts.
 type Block struct {
-	// Family is ip, ip6, inet or bridge.
+	// Family is ip, ip6 or inet.
 	Family, Table, Chain string
 	// Chains are the names of all chains of the table, and In and Out the links of
-	// which some rule in it accepts what comes in or goes out by them.
+	// which the chain lets all through that comes in or goes out by them.
 	Chains, In, Out []string
 }
 

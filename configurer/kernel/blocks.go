@@ -12,7 +12,7 @@ import (
 
 // filterFamilies are the families of tables in which something can be kept from being
 // forwarded, by their numbers.
-var filterFamilies = map[uint8]string{familyInet: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6", familyBridge: "bridge"}
+var filterFamilies = map[uint8]string{familyInet: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6"}
 
 // Blocks implements configurer.Reader: it finds chains of the hook forward whose policy is
 // drop, and firewalld's, which ends in a rule that rejects. What iptables-legacy has can't
@@ -53,16 +53,18 @@ func (c *conn) Blocks() ([]configurer.Block, error) {
 			blocks = append(blocks, block)
 		}
 	}
-	for i, block := range blocks {
-		blocks[i].Chains = chains[table{block.Family, block.Table}]
-		if blocks[i].In, blocks[i].Out, err = c.accepted(block); err != nil {
+	for i := range blocks {
+		blocks[i].Chains = chains[table{blocks[i].Family, blocks[i].Table}]
+		if blocks[i].In, blocks[i].Out, err = c.accepted(blocks[i]); err != nil {
 			return nil, err
 		}
 	}
 	return blocks, nil
 }
 
-// accepted are the links that rules of a block's table accept.
+// accepted are the links of which a block's chain, or one that it always jumps to, accepts
+// all that comes in or goes out by them. Of firewalld's, any chain may be one of those: it
+// asks for links on the way there.
 func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 	var family uint8
 	for number, name := range filterFamilies {
@@ -77,54 +79,80 @@ func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	chains := map[string][]foreignRule{}
 	for _, message := range messages {
 		attrs, err := attributes(message)
 		if err != nil {
 			return nil, nil, err
 		}
-		names, accepts := linksOf(attrs[unix.NFTA_RULE_EXPRESSIONS])
-		if accepts {
-			in, out = append(in, names[unix.NFT_META_IIFNAME]...), append(out, names[unix.NFT_META_OIFNAME]...)
+		chain := unix.ByteSliceToString(attrs[unix.NFTA_RULE_CHAIN])
+		chains[chain] = append(chains[chain], readForeign(attrs[unix.NFTA_RULE_EXPRESSIONS]))
+	}
+	next := []string{block.Chain}
+	if block.Table == configurer.Firewalld {
+		next = block.Chains
+	}
+	// Jumps make no circles (nft_chain_validate, net/netfilter/nf_tables_api.c).
+	for ; len(next) > 0; next = next[1:] {
+		for _, rule := range chains[next[0]] {
+			switch {
+			case rule.verdict == verdictAccept && rule.plain:
+				in, out = append(in, rule.in...), append(out, rule.out...)
+			case rule.to != "" && rule.plain && len(rule.in)+len(rule.out) == 0:
+				next = append(next, rule.to)
+			}
 		}
 	}
+	slices.Sort(in)
+	slices.Sort(out)
 	return slices.Compact(in), slices.Compact(out), nil
 }
 
-// linksOf finds the names of links that a rule compares with, and whether it accepts.
-func linksOf(rule []byte) (names map[uint32][]string, accepts bool) {
-	names = map[uint32][]string{}
-	list, err := nl.ParseRouteAttr(rule)
+// foreignRule is what a rule of others does.
+type foreignRule struct {
+	in, out []string // the links that it compares with
+	// plain says that it looks at nothing else.
+	plain   bool
+	verdict int32
+	to      string // the chain of a jump
+}
+
+func readForeign(expressions []byte) foreignRule {
+	var rule foreignRule
+	list, err := nl.ParseRouteAttr(expressions)
 	if err != nil {
-		return nil, false
+		return rule
 	}
+	rule.plain = true
 	loaded := uint32(0)
 	for _, item := range list {
-		parts, err := nested(item.Value)
-		if err != nil {
-			return nil, false
-		}
-		data, err := nested(parts[unix.NFTA_EXPR_DATA])
-		if err != nil {
-			return nil, false
-		}
-		switch unix.ByteSliceToString(parts[unix.NFTA_EXPR_NAME]) {
+		data := find(item.Value, unix.NFTA_EXPR_DATA)
+		switch unix.ByteSliceToString(find(item.Value, unix.NFTA_EXPR_NAME)) {
 		case "meta":
-			loaded = bigNumber(data[unix.NFTA_META_KEY])
+			loaded = bigNumber(find(data, unix.NFTA_META_KEY))
 		case "cmp":
-			value, err := nested(data[unix.NFTA_CMP_DATA])
-			if err == nil && bigNumber(data[unix.NFTA_CMP_OP]) == unix.NFT_CMP_EQ {
-				names[loaded] = append(names[loaded], unix.ByteSliceToString(value[unix.NFTA_DATA_VALUE]))
+			name := unix.ByteSliceToString(find(find(data, unix.NFTA_CMP_DATA), unix.NFTA_DATA_VALUE))
+			switch is := bigNumber(find(data, unix.NFTA_CMP_OP)) == unix.NFT_CMP_EQ; {
+			case is && loaded == unix.NFT_META_IIFNAME:
+				rule.in = append(rule.in, name)
+			case is && loaded == unix.NFT_META_OIFNAME:
+				rule.out = append(rule.out, name)
+			default:
+				rule.plain = false
 			}
 		case "immediate":
-			value, err := nested(data[unix.NFTA_IMMEDIATE_DATA])
-			if err != nil {
-				return nil, false
-			}
-			verdict, err := nested(value[unix.NFTA_DATA_VERDICT])
-			accepts = err == nil && len(verdict[unix.NFTA_VERDICT_CODE]) == 4 && bigNumber(verdict[unix.NFTA_VERDICT_CODE]) == verdictAccept
+			verdict := find(find(data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
+			rule.verdict = int32(bigNumber(find(verdict, unix.NFTA_VERDICT_CODE)))
+			rule.to = unix.ByteSliceToString(find(verdict, unix.NFTA_VERDICT_CHAIN))
+		case "counter":
+		case "match":
+			// One of iptables' matches decides nothing.
+			rule.plain = rule.plain && unix.ByteSliceToString(find(data, unix.NFTA_MATCH_NAME)) == "comment"
+		default:
+			rule.plain = false
 		}
 	}
-	return names, accepts
+	return rule
 }
 
 // bigNumber reads an attribute of nftables; what is shorter is 0.

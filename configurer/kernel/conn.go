@@ -137,6 +137,11 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 		return c.created(answer, change.Name, change.Index)
 	case configurer.AddPair:
 		return c.created(answer, change.Name, change.Index)
+	case configurer.AddAddress:
+		// See inet6_addr_add, net/ipv6/addrconf.c; or a kernel without IPv6.
+		if change.Address.Addr().Is6() && (errors.Is(answer.err, unix.EACCES) || errors.Is(answer.err, unix.EOPNOTSUPP)) {
+			return fmt.Errorf("%w: %w", configurer.ErrNoIPv6, answer.err)
+		}
 	case configurer.SilenceIPv6:
 		// Without IPv6 on the link (ipv6.disable, or an MTU below 1280) there is
 		// nothing to silence.

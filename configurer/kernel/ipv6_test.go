@@ -27,6 +27,14 @@ var _ = Describe("changes of IPv6", Label("root"), onHost, func() {
 		return bridge, peer
 	}
 
+	It("is none where it is switched off, and says so", func() {
+		conn := connect(nil)
+		bridge := addBridge(conn, "b")
+		sh("echo 1 >/proc/sys/net/ipv6/conf/b/disable_ipv6")
+		Expect(try(conn, configurer.AddAddress{Link: bridge, Address: prefix("fd10::1/64")})).To(HaveExactElements(MatchErrorStrictly(configurer.ErrNoIPv6)))
+		Expect(try(conn, configurer.AddAddress{Link: bridge, Address: prefix("10.10.10.1/24")})).To(HaveExactElements(BeNil()))
+	})
+
 	It("add addresses that can be used at once", func() {
 		container := newNamespace()
 		conn := connect(nil)
