@@ -41,7 +41,7 @@ func (r *run) leave(bridge Link) error {
 	if len(others) == 0 {
 		steps, err = r.putBack(note)
 	} else {
-		steps, err = r.handOver(bridge, note, others[0])
+		steps, err = r.handOver(bridge, note, others)
 	}
 	if err == nil && len(steps) > 0 {
 		err = r.do(r.host, steps...)
@@ -52,17 +52,39 @@ func (r *run) leave(bridge Link) error {
 	return nil
 }
 
-// handOver gives what a bridge remembers to another, and takes its elements away.
-func (r *run) handOver(bridge Link, note lease.Note, other Link) ([]step, error) {
-	var steps []step
-	if len(note.Was) > 0 {
-		heir, _ := lease.ReadNote(other.Alias)
-		for _, was := range note.Was {
-			if !slices.Contains(heir.Was, was) {
-				heir.Was = append(heir.Was, was)
-			}
+// handOver gives what a bridge remembers of links that are there to others that have room for
+// it, and takes its elements away.
+func (r *run) handOver(bridge Link, note lease.Note, others []Link) ([]step, error) {
+	heirs := map[int]lease.Note{}
+	for _, was := range note.Was {
+		if _, ok, err := r.linkOf(was); err != nil {
+			return nil, err
+		} else if !ok {
+			continue
 		}
-		steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+		at := slices.IndexFunc(others, func(other Link) bool {
+			heir, ok := heirs[other.Index]
+			if !ok {
+				heir, _ = lease.ReadNote(other.Alias)
+			}
+			if !slices.Contains(heir.Was, was) {
+				heir.Was = append(slices.Clip(heir.Was), was)
+			}
+			fits := len(heir.String()) <= lease.MaxNote
+			if fits {
+				heirs[other.Index] = heir
+			}
+			return fits
+		})
+		if at < 0 {
+			return nil, errors.New("no other bridge has room to remember what the uplinks were; take their containers down first")
+		}
+	}
+	var steps []step
+	for _, other := range others {
+		if heir, ok := heirs[other.Index]; ok {
+			steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+		}
 	}
 	if note.Policy == "" {
 		return steps, nil

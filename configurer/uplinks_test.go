@@ -2,6 +2,7 @@ package configurer_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -107,6 +108,28 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
 		Expect(w.host().named(uplink).Settings).To(Equal(before))
 		Expect(w.host().rules).To(BeEmpty())
+	})
+
+	It("are handed over to bridges that have room, those that are there", func() {
+		w := newWorld(3)
+		gone := w.addUplink("wlan0")
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		third := netsetgo.NetworkConfig{BridgeName: "attic"}
+		third.BridgeIP, third.Subnet = net.IPv4(10, 10, 30, 1), &net.IPNet{IP: net.IPv4(10, 10, 30, 0), Mask: net.CIDRMask(24, 32)}
+		Expect(w.netset().Up(third, firstPid+2)).To(Succeed())
+		w.host().remove(gone)
+		full := lease.Note{Policy: "closed"}
+		for len(full.String()) < lease.MaxNote-10 {
+			full.Was = append(full.Was, lease.Was{Link: 2, Sysctl: "accept_ra", Value: fmt.Sprint(len(full.Was))})
+		}
+		w.host().named("tower").Alias = full.String()
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.was("tower")).To(Equal(full.Was))
+		Expect(w.was("attic")).To(Equal([]lease.Was{{Link: 2, Sysctl: "forwarding", Value: "0"}}))
+		By("staying where nobody has")
+		Expect(w.netset().Down(third, firstPid+2)).To(MatchError(ContainSubstring("taking down the rules of bridge attic: no other bridge has room")))
+		Expect(w.was("attic")).To(HaveLen(1))
 	})
 
 	It("keep being remembered by a bridge that stays", func() {
