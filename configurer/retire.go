@@ -110,7 +110,8 @@ func (r *run) putBack(note lease.Note) ([]step, error) {
 		}
 		// To make the host a router opened the link as well (inet_forward_change,
 		// net/ipv4/devinet.c): who did that still wants it.
-		if ok && !(router && was.Sysctl == sysctlForwarding) {
+		stays := router && was.Sysctl == sysctlForwarding
+		if ok && !stays {
 			steps = append(steps, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
 		}
 	}

@@ -110,7 +110,7 @@ func quartiles(times []time.Duration) (low, median, high time.Duration) {
 // row prints one line of a table.
 func row(what string, times []time.Duration) time.Duration {
 	low, median, high := quartiles(times)
-	fmt.Printf("  %-44s %8.2f  (%.2f to %.2f)\n", what, micro(median), micro(low), micro(high))
+	_, _ = fmt.Fprintf(os.Stdout, "  %-44s %8.2f  (%.2f to %.2f)\n", what, micro(median), micro(low), micro(high))
 	return median
 }
 

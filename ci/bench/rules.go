@@ -51,7 +51,7 @@ func benchRules(binary string, runs int) error {
 			}
 		}
 	}
-	fmt.Printf("\n%d times each, by turns, bridge and rules in place: microseconds, median (and quartiles)\n", runs)
+	_, _ = fmt.Fprintf(os.Stdout, "\n%d times each, by turns, bridge and rules in place: microseconds, median (and quartiles)\n", runs)
 	longer := make([]time.Duration, runs)
 	for i := range longer {
 		longer[i] = with.process[i] - without.process[i]
