@@ -55,13 +55,12 @@ func (r *run) leave(bridge Link) error {
 // handOver gives what a bridge remembers of links that are there to others that have room for
 // it, and takes its elements away.
 func (r *run) handOver(bridge Link, note lease.Note, others []Link) ([]step, error) {
+	left, err := r.stillThere(note.Was)
+	if err != nil {
+		return nil, err
+	}
 	heirs := map[int]lease.Note{}
-	for _, was := range note.Was {
-		if _, ok, err := r.linkOf(was); err != nil {
-			return nil, err
-		} else if !ok {
-			continue
-		}
+	for _, was := range left {
 		at := slices.IndexFunc(others, func(other Link) bool {
 			heir, ok := heirs[other.Index]
 			if !ok {

@@ -58,16 +58,11 @@ func (r *run) mendRules(wanted []firewall.Element) error {
 // are there.
 func (r *run) bridgeElements(bridge Link, note lease.Note) ([]firewall.Element, error) {
 	elements := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
-	for _, was := range note.Was {
-		_, ok, err := r.linkOf(was)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			elements = append(elements, elementsOf(was)...)
-		}
+	left, err := r.stillThere(note.Was)
+	for _, was := range left {
+		elements = append(elements, elementsOf(was)...)
 	}
-	return elements, nil
+	return elements, err
 }
 
 // makeRules makes both tables anew, with all that the links of this host say should be in

@@ -68,6 +68,21 @@ func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
 	return link.Name, err == nil, err
 }
 
+// stillThere leaves out what a note remembers of links that are gone.
+func (r *run) stillThere(all []lease.Was) ([]lease.Was, error) {
+	var left []lease.Was
+	for _, was := range all {
+		_, ok, err := r.linkOf(was)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			left = append(left, was)
+		}
+	}
+	return left, nil
+}
+
 // closedUplinks looks at the links of all default routes, of the families that are asked
 // for.
 func (r *run) closedUplinks() ([]closedUplink, error) {
@@ -147,6 +162,9 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	}
 	known, err := r.allWas()
 	if err != nil {
+		return err
+	}
+	if note.Was, err = r.stillThere(note.Was); err != nil {
 		return err
 	}
 	for _, uplink := range closed {

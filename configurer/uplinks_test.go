@@ -162,6 +162,16 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().named(uplink).Settings.Forwarding).To(BeFalse())
 	})
 
+	It("that come and go don't fill the note", func() {
+		w := newWorld(1)
+		for range 30 {
+			late := w.addUplink("ppp0")
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+			Expect(w.was("brg0")).To(HaveLen(2))
+			w.host().remove(late)
+		}
+	})
+
 	It("that somebody closed are opened again, and remembered as they were first", func() {
 		w := newWorld(2)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
