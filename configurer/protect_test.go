@@ -12,6 +12,7 @@ import (
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurerfakes"
 )
 
 // dual asks for both families.
@@ -173,6 +174,20 @@ var _ = Describe("the rules", Label("unit"), func() {
 			return nil
 		})
 		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+	})
+
+	It("aren't waited for by a run that sees another put them up", func() {
+		w := busyHost()
+		rules, other := w.host().rules, &configurerfakes.FakeLock{}
+		w.host().rules = ruleset{}
+		w.at("lock exclusive", func() error {
+			w.host().rules = rules
+			w.locks[other] = shared // for good
+			return nil
+		})
+		Expect(w.netset().Up(dual(), firstPid+2)).To(Succeed())
+		delete(w.locks, other)
+		w.expectNothingOpen()
 	})
 
 	It("hold for nothing of what isn't netsetgo's, or isn't finished", func() {

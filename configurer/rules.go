@@ -14,42 +14,53 @@ import (
 // some elements of a container's, and that the host forwards for it: nearly always all is
 // as it should be.
 func (r *run) protect(bridge Link, own []firewall.Element) (Link, error) {
-	ours := bridge.Group == lease.Group
-	note, _ := lease.ReadNote(bridge.Alias)
-	if !ours {
-		if done, err := r.leaveAlone(bridge, own); done || err != nil {
-			return bridge, err
-		}
-	} else if note.Policy != "" {
-		if err := r.comparePolicy(bridge, note); err != nil {
-			return bridge, err
-		}
-		done, err := r.protected(bridge, note, own)
-		if done || err != nil {
-			return bridge, err
-		}
-	}
-	// What is shared is changed with the lock held alone.
-	if err := r.relock(true, r.config.Deadline); err != nil {
-		return bridge, fmt.Errorf("putting up the rules of bridge %s: %w", bridge.Name, err)
-	}
-	protect := func() error { return r.protectAlone(bridge.Index, own) }
-	if !ours {
-		r.undos = append(r.undos, r.dropRules)
-		protect = func() error { return r.mendRules(own) }
-	}
-	err := protect()
-	if err == nil {
-		err = r.relock(false, r.config.Deadline)
-	}
-	if err != nil {
+	done, err := r.looksProtected(bridge, own)
+	if done || err != nil {
 		return bridge, err
 	}
-	bridge, err = r.host.Link(Which{Index: bridge.Index})
-	if errors.Is(err, ErrNotFound) {
-		err = errAgain // it went while nobody held the lock
+	again := func() (bool, error) {
+		if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
+			return false, againIfGone(err) // while nobody held the lock
+		}
+		return r.looksProtected(bridge, own)
 	}
-	return bridge, err
+	// What is shared is changed with the lock held alone.
+	alone, err := r.aloneUnless(again)
+	if err != nil {
+		return bridge, fmt.Errorf("putting up the rules of bridge %s: %w", bridge.Name, err)
+	}
+	if alone {
+		if bridge.Group == lease.Group {
+			err = r.protectAlone(bridge.Index, own)
+		} else {
+			r.undos = append(r.undos, r.dropRules)
+			err = r.mendRules(own)
+		}
+		if err == nil {
+			err = r.relock(false, r.config.Deadline)
+		}
+		if err != nil {
+			return bridge, err
+		}
+	}
+	bridge, err = r.host.Link(Which{Index: bridge.Index})
+	return bridge, againIfGone(err)
+}
+
+// looksProtected says whether nothing is to be done for a bridge, and refuses one that is
+// otherwise than asked for.
+func (r *run) looksProtected(bridge Link, own []firewall.Element) (bool, error) {
+	if bridge.Group != lease.Group {
+		return r.leaveAlone(bridge, own)
+	}
+	note, _ := lease.ReadNote(bridge.Alias)
+	if note.Policy == "" {
+		return false, nil
+	}
+	if err := r.comparePolicy(bridge, note); err != nil {
+		return false, err
+	}
+	return r.protected(bridge, note, own)
 }
 
 // leaveAlone is for a bridge of somebody else's, who says what it is like: it refuses

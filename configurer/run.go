@@ -198,6 +198,35 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 	}
 }
 
+// aloneUnless takes the lock alone, or shared where another run has done meanwhile what that
+// was for. It looks while it holds nothing: else those who look would keep each other from
+// it, and a hundred first runs at once would go on one by one.
+func (r *run) aloneUnless(done func() (bool, error)) (alone bool, err error) {
+	for {
+		lock, err := r.kernel.TryLock(r.lock, true)
+		if err == nil {
+			r.lock = lock
+			return true, nil
+		}
+		if !errors.Is(err, ErrBusy) {
+			return false, err
+		}
+		is, looking := done()
+		if is {
+			// It may have been undone until the lock was had.
+			if looking = r.relock(false, r.config.Deadline); looking == nil {
+				is, looking = done()
+			}
+		}
+		if is || looking != nil {
+			return false, looking
+		}
+		if late := r.wait(); late != nil {
+			return false, fmt.Errorf("%w: %w", err, late)
+		}
+	}
+}
+
 // unlock lets go of the lock; that it can't be let go of changes nothing either.
 func (r *run) unlock() {
 	if r.lock != nil {
