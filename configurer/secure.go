@@ -1,10 +1,12 @@
 package configurer
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -80,26 +82,55 @@ func (r *run) sweepMAC(hostLink int, addrs []netip.Addr) error {
 	return r.deleteElements(stale, "the MAC stands for other addresses now")
 }
 
-// checkMAC refuses a MAC that was chosen for another port of the bridge already.
+// checkMAC refuses a MAC that was chosen for another port of the bridge already. That of a
+// container which is just ending, as in a restart, is waited for.
 func (r *run) checkMAC(hostLink int) error {
 	link, err := r.host.Link(Which{Index: hostLink})
 	if err != nil {
 		return err
 	}
-	ports, err := r.host.Ports(link.Master)
+	doing := fmt.Sprintf("giving the container the MAC %s", r.config.MAC)
+	began := time.Now()
+	for {
+		port, err := r.portWithMAC(link)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: looking who has it: %w", doing, err)
+		}
+		ours, dying := port.Group == lease.Group, false
+		if ours {
+			dying, err = r.dying(port)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: looking who has it: %w", doing, err)
+		}
+		if !ours || !dying && r.graceOver(began) {
+			return fmt.Errorf("%s: port %s of the bridge has it; choose another -mac", doing, port.Name)
+		}
+		if err := r.wait(); err != nil {
+			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
+		}
+	}
+}
+
+// portWithMAC finds another port of a host link's bridge that has the MAC which was chosen.
+func (r *run) portWithMAC(hostLink Link) (Link, error) {
+	ports, err := r.host.Ports(hostLink.Master)
 	if err != nil {
-		return err
+		return Link{}, err
 	}
 	for _, port := range ports {
 		macs, err := r.host.PortMACs(port)
 		if err != nil {
-			return err
+			return Link{}, err
 		}
-		if port.Index != hostLink && slices.ContainsFunc(macs, func(mac net.HardwareAddr) bool { return slices.Equal(mac, r.config.MAC) }) {
-			return fmt.Errorf("giving the container the MAC %s: port %s of the bridge has it; choose another -mac", r.config.MAC, port.Name)
+		if port.Index != hostLink.Index && slices.ContainsFunc(macs, func(mac net.HardwareAddr) bool { return slices.Equal(mac, r.config.MAC) }) {
+			return port, nil
 		}
 	}
-	return nil
+	return Link{}, ErrNotFound
 }
 
 func undoElements(conn Conn, added AddElements) func() error {

@@ -133,6 +133,45 @@ var _ = Describe("what is closed", Label("root"), func() {
 		w.Check("a1 -> a2 at a2 as a1")
 	})
 
+	It("lets nobody through a host that forwards IPv6 for all links or none", func() {
+		w.up("a1")
+		w.Sysctl("net/ipv6/conf/all/forwarding", "1")
+		w.Check("other -> lan at lan as other 6")
+		w.Host.Sh("nft add element inet netsetgo routers '{ ipv6 }'")
+		w.Check(`
+			other -> lan never at lan 6
+			a1 -> internet at internet as uplink 6
+		`)
+	})
+
+	It("leaves bridges of others alone", func() {
+		w.up("a1")
+		w.Host.Sh(`
+			ip link add br9 type bridge
+			ip link set br9 up
+			for n in a2 b1; do
+				ip link add x-$n master br9 up type veth peer name eth9 netns $n
+				ip -n $n link set eth9 up
+				ip link show x-$n
+			done
+			ip -n a2 address add 10.99.0.1/24 dev eth9
+			ip -n b1 address add 10.99.0.2/24 dev eth9
+			ip link show br9`)
+		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
+	})
+
+	It("doesn't keep containers from hearing that there is no way", func() {
+		w.up("a1")
+		w.Nodes["internet"].Sh(`
+			echo 1 >/proc/sys/net/ipv4/conf/eth0/forwarding
+			echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+			ip route add unreachable 203.0.113.0/24
+			ip route add unreachable 2001:db8:dead::/48`)
+		for _, address := range []string{"203.0.113.1", "2001:db8:dead::1"} {
+			Expect(w.Nodes["a1"].Run("ping", "-c1", "-W2", address).Stdout).To(MatchRegexp("(?i)unreachable"), address)
+		}
+	})
+
 	It("lets no more than replies in, not even on the ports of a connection that was", func() {
 		w.upAll(everybody)
 		w.Check("a1 -> internet at internet as uplink")
@@ -231,6 +270,31 @@ var _ = Describe("a router that a container plays", Label("root"), func() {
 		Entry("not even with -spoofCheck=false", "both", "1", "-spoofCheck=false"),
 		Entry("not even with -spoofCheck=false, of IPv4 alone", "IPv4", "0", "-spoofCheck=false"),
 	)
+
+	It("isn't followed to a better way by containers, also one on the bridge that isn't netsetgo's", func() {
+		w.up("a1", "-spoofCheck=false")
+		w.Host.Sh(`
+			ip link add f0 master brg0 up type veth peer name eth9 netns b1
+			ip -n b1 link set eth9 up
+			for link in f0 brg0; do ip link show $link; done`)
+		foreign := testnet.MAC(links(w.Node("b1"))["eth9"].MAC)
+		wire, tap := w.Node("b1").Wire("eth9"), w.Node("a1").Tap("eth0")
+		f := &forger{own: foreign}
+		all := func(testnet.Packet) bool { return true }
+		arrives := func(bytes []byte) func() bool {
+			return func() bool { return frame{"", bytes}.arrived(tap.Seen(all)) }
+		}
+		for range 2 {
+			lie := f.packet(foreign, "fe80::bad", testnet.ICMPv6, f.discovery("fe80::bad", redirect, v6("a1")))
+			truth := f.datagram(foreign, "10.10.10.77", 1, 2)
+			Eventually(func() bool { wire.Send(truth); return arrives(truth)() }).Should(BeTrue())
+			wire.Send(lie)
+			behind := f.datagram(foreign, "10.10.10.77", 1, 2)
+			wire.Send(behind)
+			Eventually(arrives(behind)).Should(BeTrue())
+			Expect(arrives(lie)()).To(BeFalse())
+		}
+	})
 
 	It("would be believed where a host listens to routers", func() {
 		w.up("a1")

@@ -73,6 +73,7 @@ var _ = Describe("check of the host", Label("root"), func() {
 			"sysctl net/ipv6/conf/brg0/force_forwarding is 0, asked for is 1", "sysctl net/ipv6/conf/up0/force_forwarding is 0, asked for is 1"),
 		Entry("an uplink that came later", "ip route del default; ip route add default dev far0",
 			"sysctl net/ipv4/conf/far0/forwarding is 0, asked for is 1"),
+		Entry("a bridge that doesn't say what it is like", `ip link set brg0 alias "netsetgo next=10.10.10.3 number=1"`, "policy of brg0 is missing"),
 		Entry("a bridge that listens to routers", "sysctl -qw net/ipv6/conf/brg0/accept_ra=1",
 			"sysctl net/ipv6/conf/brg0/accept_ra is 1, asked for is 0"),
 		Entry("a policy of others, of both families", "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP",
@@ -113,11 +114,33 @@ var _ = Describe("check of the host", Label("root"), func() {
 		Entry("a port that leads nowhere", `nft delete element inet netsetgo ports4 '{ tcp . 8080 }'`, "element of ports4 is missing"),
 		Entry("a port that leads elsewhere", `
 			nft delete element inet netsetgo ports6 '{ tcp . 8080 }'
-			nft add element inet netsetgo ports6 '{ tcp . 8081 : fd10::2 . 80 }'`, "element of ports6 is missing"),
+			nft add element inet netsetgo ports6 '{ tcp . 8080 : fd10::2 . 81 }'`, "element of ports6 is tcp . 8080 : fd10::2 . 81, asked for is tcp . 8080 : fd10::2 . 80"),
 		Entry("a port that nobody knows the owner of", "ip link property del dev veth0 altname 'netsetgo:p:tcp:8080:80:*'",
 			"name netsetgo:p:tcp:8080:80:* of veth0 is missing"),
 		Entry("the host as well", "sysctl -qw net/ipv4/conf/brg0/forwarding=0", "sysctl net/ipv4/conf/brg0/forwarding is 0"),
 	)
+
+	It("finds what others will keep, before there is a bridge", func() {
+		p := newPlace()
+		p.host.Must("iptables", "-P", "FORWARD", "DROP")
+		lines := host(p)
+		Expect(lines).To(ConsistOf(HavePrefix("policy drop of chain FORWARD in table ip filter is closed, asked for is open for brg0")))
+		mend(p, lines)
+		Expect(host(p)).To(BeEmpty())
+	})
+
+	It("finds that containers of an isolated bridge don't reach each other's ports", func() {
+		p := newPlace()
+		shown := []string{"sysctl net/bridge/bridge-nf-call-iptables is 1", "sysctl net/bridge/bridge-nf-call-ip6tables is 1"}
+		succeeds(execute(p.host, "-netns", "blue", "-isolated"))
+		Expect(host(p)).To(BeEmpty())
+		succeeds(execute(p.host, "down", "-netns", "blue"))
+		succeeds(execute(p.host, "-netns", "blue", "-isolated", "-publish", "8080:80"))
+		lines := host(p)
+		Expect(lines).To(HaveExactElements(HavePrefix(shown[0]), HavePrefix(shown[1])))
+		mend(p, lines)
+		Expect(host(p)).To(BeEmpty())
+	})
 
 	It("finds a bridge that is otherwise than asked", func() {
 		p := newHost()

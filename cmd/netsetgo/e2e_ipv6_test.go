@@ -49,8 +49,9 @@ var _ = Describe("IPv6", Label("root"), func() {
 			Expect(soon(w.Nodes["a1"], "[2001:db8:1::1]:7000")).To(BeNumerically("<", 500*time.Millisecond))
 			w.down("a1")
 		}
-		Expect(slices.Max(times)).To(BeNumerically("<", 500*time.Millisecond), "%s", times)
-		Expect(slices.Min(times)).To(BeNumerically("<", 50*time.Millisecond), "%s", times)
+		slices.Sort(times)
+		Expect(times[len(times)-1]).To(BeNumerically("<", 500*time.Millisecond), "%s", times)
+		Expect(times[len(times)/2]).To(BeNumerically("<", 50*time.Millisecond), "%s", times)
 	},
 		Entry("by the first port of a bridge"),
 		Entry("by a later one", "a2"),

@@ -119,6 +119,22 @@ var _ = Describe("published ports", Label("root"), func() {
 		Entry("of a bridge that is open for others", "1", "-allowInbound=false"),
 	)
 
+	It("are those of the host, and of nobody beyond it", func() {
+		w.up("a1", published("8080:80")...)
+		w.up("a2")
+		w.Check(`
+			host -> internet:8080 at internet:8080 as uplink
+			a2 -> internet:8080 at internet:8080 as uplink
+			lan -> uplink:8080 at a1:80 as lan
+		`)
+	})
+
+	It("are reached from another bridge by the container's own address with -nat=false", func() {
+		w.up("a1", append(published("8080:80"), "-nat=false")...)
+		w.up("b1", "-nat=false")
+		w.Check("b1 -> uplink:8080 at a1:80 as b1")
+	})
+
 	It("lead there by SCTP as well", func() {
 		w.up("a1", "-publish", "8080:80/sctp")
 		wire, tap := w.Node("lan").Wire("eth0"), w.Node("a1").Tap("eth0")
@@ -143,7 +159,10 @@ var _ = Describe("published ports", Label("root"), func() {
 	It("leave alone what is sent to the host's link-local addresses", func() {
 		w.up("a1", published("8080:80")...)
 		w.Serve("host", "tcp6", mustAddrPort("[::]:8080"))
+		w.Host.Must("ip", "address", "add", "fe80:1::1/64", "dev", "eth0", "nodad")
+		w.Nodes["lan"].Must("ip", "address", "add", "fe80:1::2/64", "dev", "eth0", "nodad")
 		zone := links(w.Node("lan"))["eth0"].Index
+		Expect(soon(w.Node("lan"), fmt.Sprintf("[fe80:1::1%%%d]:8080", zone))).To(BeNumerically(">", 0))
 		for _, prefix := range links(w.Node("host"))["eth0"].prefixes() {
 			if own, ok := strings.CutSuffix(prefix, "/64"); ok && strings.HasPrefix(own, "fe80::") {
 				Expect(soon(w.Node("lan"), fmt.Sprintf("[%s%%%d]:8080", own, zone))).To(BeNumerically(">", 0))

@@ -44,6 +44,9 @@ func (f *forger) lies() []frame {
 			add(f.packet(f.own, from, testnet.ICMPv6, f.discovery(from, neighbourAdvertise, target)), "%s says where %s is", from, target)
 		}
 	}
+	for _, from := range []string{v6("a2"), v6("brg0"), "fe80::bad", zero6} {
+		add(f.packet(f.own, from, testnet.ICMPv6, f.discovery(from, neighbourAdvertise, v6("a1"))), "says where it is, as %s", from)
+	}
 	add(f.packet(f.stranger, v6("a1"), testnet.ICMPv6, f.discovery(v6("a1"), neighbourAdvertise, v6("a1"))), "says where it is by nobody's MAC")
 	for _, target := range []string{v6("a2"), v6("brg0")} {
 		add(f.packet(f.own, zero6, testnet.ICMPv6, f.discovery(zero6, neighbourSolicitation, target)), "asks whether %s is free", target)
@@ -140,6 +143,9 @@ func (f *forger) truths() []frame {
 	add(f.packet(f.own, v6("a1"), testnet.ICMPv6, f.discovery(v6("a1"), neighbourAdvertise, v6("a1"))), "says where it is")
 	add(f.packet(f.own, zero6, testnet.ICMPv6, f.discovery(zero6, neighbourSolicitation, v6("a1"))), "asks whether its address is free")
 	add(f.packet(f.own, v6("a1"), testnet.ICMPv6, testnet.ICMP6(v6("a1"), "ff02::1", echoRequest, f.mark())), "pings all")
+	for _, report := range []byte{131, 143} { // RFC 2710 and RFC 3810, before there is an address
+		add(f.packet(f.own, zero6, testnet.ICMPv6, testnet.ICMP6(zero6, "ff02::1", report, testnet.Join(make([]byte, 20), f.mark()))), "says what it listens to, by %d", report)
+	}
 	return all
 }
 
@@ -235,6 +241,40 @@ var _ = Describe("what a container sends", Label("root"), func() {
 		w.up("a1")
 		Expect(came([]frame{{"a lie", f.datagram(f.own, "10.10.10.77", 1, 2)}})).To(BeEmpty())
 		w.Check("a2 -> a1 at a1 as a2")
+	})
+
+	It("is from its own MAC also where ports can't be locked", func() {
+		set("0")
+		port := strings.Split(strings.Fields(w.Host.Sh("ip -oneline link show master brg0"))[1], "@")[0]
+		w.Host.Must("ip", "link", "set", port, "type", "bridge_slave", "locked", "off", "learning", "on")
+		w.Host.Sh(fmt.Sprintf(`
+			nft 'add element bridge netsetgo locked { "%[1]s" }'
+			nft 'add element bridge netsetgo macs { "%[1]s" . %[2]s }'`, port, f.own))
+		lie, truth := f.datagram(f.neighbour, v4("a2"), 1, 2), f.datagram(f.own, v4("a1"), 1, 2)
+		Expect(came([]frame{{"a lie", lie}, {"the truth", truth}})).To(Equal([]string{"the truth"}))
+	})
+
+	It("is not from an address that its MAC stood for before", func() {
+		w = newWorld("a1", "a2")
+		w.up("a2")
+		const chosen = "02:00:00:00:00:99"
+		again := func(address string) {
+			GinkgoHelper()
+			succeeds(execute(w.Host, "-netns", "a1", "-containerInterface", "eth0", "-mac", chosen, "-containerAddress", address))
+		}
+		again("10.10.10.50")
+		w.End("a1")
+		w.Add("a1")
+		again("10.10.10.60")
+		a2 = w.Node("a2").Tap("eth0")
+		f = &forger{}
+		wire := w.Node("a1").Wire("eth0")
+		lie, truth := f.datagram(testnet.MAC(chosen), "10.10.10.50", 1, 2), f.datagram(testnet.MAC(chosen), "10.10.10.60", 1, 2)
+		wire.Send(lie)
+		wire.Send(truth)
+		all := func(testnet.Packet) bool { return true }
+		Eventually(func() bool { return frame{"", truth}.arrived(a2.Seen(all)) }).Should(BeTrue())
+		Expect(frame{"", lie}.arrived(a2.Seen(all))).To(BeFalse())
 	})
 
 	// The bridge lets frames to these groups by, to the stack of the host at the port
