@@ -62,9 +62,9 @@ func (c *conn) Blocks() ([]configurer.Block, error) {
 	return blocks, nil
 }
 
-// accepted are the links of which a block's chain, or one that it always jumps to, accepts
-// all that comes in or goes out by them. Of firewalld's, any chain may be one of those: it
-// asks for links on the way there.
+// accepted are the links of which a block's chain, or one that it jumps to, accepts all that
+// comes in or goes out by them. Of firewalld's, any chain may be one of those: it asks for
+// links on the way there.
 func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 	var family uint8
 	for number, name := range filterFamilies {
@@ -98,8 +98,10 @@ func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 			switch {
 			case rule.verdict == verdictAccept && rule.plain:
 				in, out = append(in, rule.in...), append(out, rule.out...)
-			case rule.to != "" && rule.plain && len(rule.in)+len(rule.out) == 0:
+			case rule.to != "" && rule.plain && rule.ofAll():
 				next = append(next, rule.to)
+			case rule.to != "" && rule.plain && slices.ContainsFunc(chains[rule.to], foreignRule.acceptsAll):
+				in, out = append(in, rule.in...), append(out, rule.out...)
 			}
 		}
 	}
@@ -116,6 +118,10 @@ type foreignRule struct {
 	verdict int32
 	to      string // the chain of a jump
 }
+
+func (r foreignRule) ofAll() bool { return len(r.in)+len(r.out) == 0 }
+
+func (r foreignRule) acceptsAll() bool { return r.plain && r.ofAll() && r.verdict == verdictAccept }
 
 func readForeign(expressions []byte) foreignRule {
 	var rule foreignRule

@@ -28,6 +28,21 @@ const (
 	firewalld = `nft add table inet firewalld; nft add chain inet firewalld filter_FORWARD '{ type filter hook forward priority 10; policy accept; }'
 		nft add chain inet firewalld filter_INPUT '{ type filter hook input priority 10; policy accept; }'
 	`
+	// As firewalld 1.3 has it after firewall-cmd --zone=trusted --add-interface=brg0.
+	trusted = firewalld + `
+		for c in ZONES FWD_public FWD_trusted FWD_trusted_allow; do nft add chain inet firewalld filter_$c; done
+		nft -f - <<-END
+			add rule inet firewalld filter_FORWARD ct state established,related accept
+			add rule inet firewalld filter_FORWARD jump filter_ZONES
+			add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited
+			add rule inet firewalld filter_ZONES iifname "brg0" goto filter_FWD_trusted
+			add rule inet firewalld filter_ZONES goto filter_FWD_public
+			add rule inet firewalld filter_FWD_trusted jump filter_FWD_trusted_allow
+			add rule inet firewalld filter_FWD_trusted accept
+			add rule inet firewalld filter_FWD_trusted_allow oifname "brg0" accept
+			add rule inet firewalld filter_FWD_public reject with icmpx admin-prohibited
+		END
+	`
 )
 
 var _ = Describe("what others keep from being forwarded", Label("root"), onHost, func() {
@@ -77,7 +92,9 @@ var _ = Describe("what others keep from being forwarded", Label("root"), onHost,
 		Entry("not in a chain that is asked at times", iptablesDrop+"for c in a b; do iptables -N $c; iptables -A $c -i brg0 -j ACCEPT; done; iptables -A FORWARD -i eth0 -j a; iptables -A FORWARD -p tcp -j b", nil, nil),
 		Entry("not those of which a part is let through", iptablesDrop+"iptables -A FORWARD -i brg0 -p tcp --dport 22 -j ACCEPT; iptables -A FORWARD -o brg0 -m conntrack --ctstate ESTABLISHED -j ACCEPT", nil, nil),
 		Entry("not those of one address", nftDrop+"nft add rule inet fw fwd-1 iifname brg0 ip saddr 10.10.10.9 accept", nil, nil),
-		Entry("of firewalld's, in any chain", firewalld+`nft add chain inet firewalld filter_FWD_trusted; nft add rule inet firewalld filter_FWD_trusted iifname brg0 accept`, []string{"brg0"}, nil),
+		Entry("in a chain that is asked for them, and accepts all", iptablesDrop+"iptables -N a; iptables -A FORWARD -i brg0 -j a; iptables -A a -j ACCEPT; iptables -N b; iptables -A FORWARD -i brg1 -j b; iptables -A b -p tcp -j ACCEPT",
+			[]string{"brg0"}, nil),
+		Entry("by firewalld, of a zone that is trusted", trusted, []string{"brg0"}, []string{"brg0"}),
 		Entry("by nft(8)", nftDrop+"nft add rule inet fw fwd-1 iifname brg0 accept; nft add rule inet fw fwd-1 oifname brg0 counter accept", []string{"brg0"}, []string{"brg0"}),
 		Entry("in another chain of the table", docker+"iptables -I DOCKER-USER -o brg0 -j ACCEPT", []string{"docker0"}, []string{"brg0"}),
 		Entry("not those that are dropped", iptablesDrop+"iptables -A FORWARD -i brg0 -j DROP; iptables -A FORWARD -o brg0 -j RETURN", nil, nil),
