@@ -135,8 +135,17 @@ func (r *run) attachOnce() error {
 	if !noted {
 		return nil // somebody else's bridge, or alias, is never written to
 	}
+	// To publish may have let go of the lock: what others wrote meanwhile stays.
+	if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
+		return err
+	}
+	now, _ := lease.ReadNote(bridge.Alias)
+	now.Next, now.Number = note.Next, note.Number
+	if len(now.String()) > lease.MaxNote {
+		return nil // a hint only
+	}
 	return r.do(r.host, step{
-		change: SetAlias{bridge.Index, note.String()},
+		change: SetAlias{bridge.Index, now.String()},
 		why:    "where the next run starts to look",
 		undo:   reverse(r.host, SetAlias{bridge.Index, bridge.Alias}),
 	})
@@ -156,6 +165,12 @@ func (r *run) confirm(host Link) error {
 	if err != nil {
 		return err
 	}
+	// What is there counts, not defaults.
+	addresses, err := r.host.Addresses(bridge.Index)
+	if err != nil {
+		return err
+	}
+	r.config = withSubnets(r.config, addresses)
 	_, err = r.protect(bridge, own)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
+	"github.com/netsetgo/netsetgo/configurer/lease"
 	"github.com/netsetgo/netsetgo/configurerfakes"
 )
 
@@ -174,6 +175,39 @@ var _ = Describe("the rules", Label("unit"), func() {
 			return nil
 		})
 		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+	})
+
+	It("hold for a bridge as it is, whatever one of its name was like that is gone", func() {
+		w := newWorld(1)
+		open := netsetgo.NetworkConfig{AllowInbound: netsetgo.Yes, Isolated: netsetgo.Yes}
+		Expect(w.netset().Up(open, firstPid)).To(Succeed())
+		w.host().remove(w.host().named("veth0"))
+		w.host().remove(w.host().named("brg0"))
+		w.container(1).links = w.container(1).links[:1]
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(Or(ContainSubstring("inbound {"), ContainSubstring("isolated {")))
+		Expect(w.host().rules.String()).To(ContainSubstring("masqueraded {"))
+	})
+
+	It("are put back where a killed run claimed a port that another has", func() {
+		w := busyHost()
+		rules := w.host().rules.String()
+		w.host().links = append([]*device{w.host().add(configurer.Link{
+			Name: "veth7", Kind: "veth", Group: lease.Group, Altnames: []string{"netsetgo:a:brg0:10.10.10.99", "netsetgo:p:tcp:8080:99:*"},
+		})}, w.host().links[:len(w.host().links)-1]...)
+		w.host().rules = ruleset{}
+		Expect(w.netset().Up(publishing(dual(), port(8080, "tcp"), port(5000, "udp")), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring("tcp . 8080 : 10.10.10.2 . 80"))
+		Expect(w.host().rules.String()).NotTo(ContainSubstring(". 99"))
+		Expect(rules).NotTo(BeEmpty())
+	})
+
+	It("of the families that a container has are seen to by the same run, and no others", func() {
+		w := newWorld(1).routed6()
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		before := w.String()
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.String()).To(Equal(before))
 	})
 
 	It("aren't waited for by a run that sees another put them up", func() {

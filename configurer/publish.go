@@ -14,7 +14,7 @@ import (
 
 // publish lets the ports that are asked for lead to the container.
 func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
-	if bridge.Group != lease.Group {
+	if r.noRules {
 		return nil // where none can be
 	}
 	if err := r.sweepAddresses(addrs); err != nil {
@@ -30,6 +30,9 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	}
 	if len(r.config.Publish) == 0 {
 		return nil
+	}
+	if err := r.checkShared(addrs); err != nil {
+		return err
 	}
 	if err := r.routeLocalnet(bridge, hostLink); err != nil {
 		return err
@@ -62,7 +65,7 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return r.checkShared(doing, wanted)
+	return nil
 }
 
 // takenPort names who has a port.
@@ -92,20 +95,25 @@ func (r *run) taken(doing string, addr netip.Addr) error {
 // checkShared refuses a port of all the host's addresses that somebody has of one of
 // them, and the other way round. Both have it when this is asked, so that of two runs at
 // once at least one sees the other.
-func (r *run) checkShared(doing string, wanted []firewall.Element) error {
-	var others []firewall.Element
+func (r *run) checkShared(addrs []netip.Addr) error {
+	others := map[string][]firewall.Element{}
 	for _, set := range firewall.PortMaps() {
 		elements, err := r.host.Elements(set)
 		if err != nil {
-			return fmt.Errorf("%s: looking at all published ports: %w", doing, err)
+			return fmt.Errorf("looking at all published ports: %w", err)
 		}
-		others = append(others, elements...)
+		for _, element := range elements {
+			others[element.HostPort()] = append(others[element.HostPort()], element)
+		}
 	}
+	var doing string
 	var shared []netip.Addr
-	for _, mine := range wanted {
-		for _, other := range others {
-			if addr, _ := other.ContainerAddress(); mine.SharesPort(other) {
-				shared = append(shared, addr)
+	for _, port := range r.config.Publish {
+		for _, mine := range firewall.Ports(port, addrs) {
+			for _, other := range others[mine.HostPort()] {
+				if addr, _ := other.ContainerAddress(); mine.SharesPort(other) {
+					doing, shared = "publishing port "+port.String(), append(shared, addr)
+				}
 			}
 		}
 	}

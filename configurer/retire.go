@@ -39,7 +39,7 @@ func (r *run) leave(bridge Link) error {
 	})
 	var steps []step
 	if len(others) == 0 {
-		steps, err = r.putBack(note)
+		steps, err = r.putBack(bridge, note)
 	} else {
 		steps, err = r.handOver(bridge, note, others)
 	}
@@ -96,7 +96,7 @@ func (r *run) handOver(bridge Link, note lease.Note, others []Link) ([]step, err
 }
 
 // putBack leaves the host as the first run found it.
-func (r *run) putBack(note lease.Note) ([]step, error) {
+func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 	router, err := r.isRouter()
 	if err != nil {
 		return nil, err
@@ -110,14 +110,34 @@ func (r *run) putBack(note lease.Note) ([]step, error) {
 		// To make the host a router opened the link as well (inet_forward_change,
 		// net/ipv4/devinet.c): who did that still wants it.
 		stays := router && was.Sysctl == sysctlForwarding
-		if ok && !stays {
-			steps = append(steps, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
+		if !ok || stays {
+			continue
+		}
+		// A link with an MTU below 1280 has none of IPv6.
+		err = r.do(r.host, step{change: SetSysctl{keyOf(was, link), was.Value}, why: "as it was before the first container"})
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
 		}
 	}
 	// Containers on bridges of others need the rules still.
 	hostLinks, err := r.host.Links(kindVeth)
-	if err != nil || slices.ContainsFunc(hostLinks, func(link Link) bool { return link.Group == lease.Group }) {
-		return steps, err
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(hostLinks, func(link Link) bool { return link.Group == lease.Group }) {
+		elements, err := r.bridgeElements(bridge, note)
+		if err == nil {
+			err = r.deleteElements(elements, "the rules hold for it no more")
+		}
+		return nil, err
+	}
+	var forget []step
+	for _, set := range firewall.PortMaps() {
+		elements, err := r.host.Elements(set)
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNoFirewall) {
+			return nil, err
+		}
+		forget = append(forget, forgetPorts(elements, "they went to containers that are gone")...)
 	}
 	for _, table := range firewall.Tables() {
 		at, err := r.host.Table(table)
@@ -131,7 +151,7 @@ func (r *run) putBack(note lease.Note) ([]step, error) {
 			steps = append(steps, step{change: DeleteTable{table.Family}, why: "no bridge is left that it is for"})
 		}
 	}
-	return steps, nil
+	return append(steps, forget...), nil
 }
 
 // dropRules takes the tables away where nobody of ours is left, with the lock held alone.
@@ -142,7 +162,7 @@ func (r *run) dropRules() error {
 	if used, err := r.rulesUsed(); used || err != nil {
 		return err
 	}
-	steps, err := r.putBack(lease.Note{})
+	steps, err := r.putBack(Link{}, lease.Note{})
 	if err != nil || len(steps) == 0 {
 		return err
 	}

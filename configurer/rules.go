@@ -171,6 +171,9 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 	if err == nil {
 		err = r.mendRules(append(wanted, own...))
 	}
+	if err == nil {
+		err = r.forgetPolicy(bridge, wanted)
+	}
 	if err != nil {
 		return fmt.Errorf("putting up the rules: %w", err)
 	}
@@ -190,6 +193,15 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 		return err
 	}
 	return r.openUplinks(bridge, note)
+}
+
+// forgetPolicy takes away what the rules hold for a bridge of that name that is gone: one
+// that was deleted by hand, say, and was open.
+func (r *run) forgetPolicy(bridge Link, wanted []firewall.Element) error {
+	all := firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements(bridge.Name)
+	return r.deleteElements(slices.DeleteFunc(all, func(element firewall.Element) bool {
+		return slices.ContainsFunc(wanted, element.SameKey)
+	}), "the bridge is otherwise now")
 }
 
 // warnOfBlocks tells of what others keep from being forwarded.

@@ -38,17 +38,23 @@ func (r *run) deleteStale(stale []firewall.Element) error {
 	if err := r.deleteElements(stale, "its container is gone"); err != nil {
 		return err
 	}
-	var steps []step
-	for _, element := range stale {
-		if port, ok := element.UDPPort(); ok {
-			addr, _ := element.ContainerAddress()
-			steps = append(steps, step{change: ForgetFlows{addr.Is6(), port}, why: "they went to a container that is gone"})
-		}
-	}
+	steps := forgetPorts(stale, "they went to a container that is gone")
 	if len(steps) == 0 {
 		return nil
 	}
 	return r.do(r.host, steps...)
+}
+
+// forgetPorts makes the kernel forget the flows to published ports of UDP.
+func forgetPorts(elements []firewall.Element, why string) []step {
+	var steps []step
+	for _, element := range elements {
+		if port, ok := element.UDPPort(); ok {
+			addr, _ := element.ContainerAddress()
+			steps = append(steps, step{change: ForgetFlows{addr.Is6(), port}, why: why})
+		}
+	}
+	return steps
 }
 
 // sweepStale takes away what containers left that are gone: with the lock held alone, for

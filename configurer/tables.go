@@ -94,7 +94,8 @@ func (r *run) makeRules() error {
 	if err != nil {
 		return err
 	}
-	return r.do(r.host, append(steps, addElements(elements, "what the links of this host ask for")...)...)
+	steps = append(steps, addElements(elements, "what the links of this host ask for")...)
+	return r.do(r.host, append(steps, forgetPorts(elements, "they went elsewhere while the rules were gone")...)...)
 }
 
 // addElements puts elements into their sets, one step for each set.
@@ -139,6 +140,8 @@ func (r *run) allElements() ([]firewall.Element, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a killed run claimed, another may have: the finished first.
+	slices.SortStableFunc(hostLinks, func(a, b Link) int { return cmp.Compare(unowned(a), unowned(b)) })
 	for _, hostLink := range hostLinks {
 		if hostLink.Group != lease.Group {
 			continue
@@ -149,8 +152,21 @@ func (r *run) allElements() ([]firewall.Element, error) {
 		}
 		elements = append(elements, some...)
 	}
+	known := map[string]bool{}
+	elements = slices.DeleteFunc(elements, func(element firewall.Element) bool {
+		twice := known[element.Name()]
+		known[element.Name()] = true
+		return twice
+	})
 	slices.SortStableFunc(elements, func(a, b firewall.Element) int { return cmp.Compare(a.Set.Name, b.Set.Name) })
 	return elements, nil
+}
+
+func unowned(hostLink Link) int {
+	if lease.ReadOwner(hostLink.Altnames).Complete() {
+		return 0
+	}
+	return 1
 }
 
 // hostLinkElements are those of a container, as its host link tells them.

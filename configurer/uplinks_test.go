@@ -183,6 +183,15 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.was("tower")).To(BeEmpty())
 	})
 
+	It("that have no IPv6 any more keep nobody from going", func() {
+		w := newWorld(1).routed6()
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		w.at("sysctl -w net/ipv6/conf/eth0/force_forwarding=0", func() error { return configurer.ErrNotFound })
+		Expect(w.netset().Down(only6(), firstPid)).To(Succeed())
+		Expect(w.host().rules).To(BeEmpty())
+		Expect(w.host().named("brg0")).To(BeNil())
+	})
+
 	It("stay open where somebody makes the host a router meanwhile", func() {
 		w := newWorld(1)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())

@@ -149,8 +149,18 @@ func (e Element) SharesPort(other Element) bool {
 	if e.Data == nil || other.Data == nil || len(e.Key) == len(other.Key) {
 		return false
 	}
-	last := func(e Element) string { return values(e.Key[len(e.Key)-2:]) }
-	addr, _ := e.ContainerAddress()
-	otherAddr, _ := other.ContainerAddress()
-	return last(e) == last(other) && addr.Is4() == otherAddr.Is4()
+	return e.HostPort() == other.HostPort()
+}
+
+// HostPort is the port of the host that an element of a published port is of, with its
+// family; "" of others.
+func (e Element) HostPort() string {
+	if e.Data == nil {
+		return ""
+	}
+	family := Family6
+	if addr, _ := e.ContainerAddress(); addr.Is4() {
+		family = Family4
+	}
+	return family.Name + " " + values(e.Key[len(e.Key)-2:])
 }

@@ -191,8 +191,11 @@ func (e Element) String() string {
 
 // SameKey says whether two elements can't both be in a set.
 func (e Element) SameKey(other Element) bool {
-	return e.Set.Name == other.Set.Name && values(e.Key) == values(other.Key)
+	return e.Name() == other.Name()
 }
+
+// Name is what no two elements share.
+func (e Element) Name() string { return e.Set.Name + " " + values(e.Key) }
 
 func fields(list []Field) string { return join(list) }
 func types(list []Type) string   { return join(list) }

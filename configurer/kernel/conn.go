@@ -73,9 +73,7 @@ func (c *conn) Do(steps ...configurer.Step) []error {
 				errs = append(errs, err)
 			}
 		case ofConntrack:
-			for _, step := range batch {
-				errs = append(errs, c.forget(step.Change.(configurer.ForgetFlows)))
-			}
+			errs = append(errs, c.forgetAll(batch)...)
 		case ofSysctl:
 			for _, step := range batch {
 				errs = append(errs, writeSysctl(step.Change.(configurer.SetSysctl)))

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/vishvananda/netlink/nl"
@@ -24,6 +25,36 @@ const (
 	filterProto       = 1 << 3 // CTA_FILTER_F_CTA_PROTO_NUM, net/netfilter/nf_internals.h
 	filterProtoToPort = 1 << 5 // CTA_FILTER_F_CTA_PROTO_DST_PORT
 )
+
+// maxForget is how many ports are forgotten one by one: for each, the kernel looks at all
+// entries, which takes as long as to list them.
+const maxForget = 4
+
+func (c *conn) forgetAll(batch []configurer.Step) []error {
+	errs := make([]error, len(batch))
+	if len(batch) <= maxForget {
+		for i, step := range batch {
+			errs[i] = c.forget(step.Change.(configurer.ForgetFlows))
+		}
+		return errs
+	}
+	filter, err := c.filter()
+	if err != nil {
+		return slices.Repeat([]error{err}, len(batch))
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		ports := map[int]bool{}
+		for _, step := range batch {
+			if change := step.Change.(configurer.ForgetFlows); change.IPv6 == (family == unix.AF_INET6) {
+				ports[change.Port] = true
+			}
+		}
+		if len(ports) > 0 {
+			err = errors.Join(err, filter.forgetEach(family, ports))
+		}
+	}
+	return slices.Repeat([]error{err}, len(batch))
+}
 
 // forget deletes all entries that a filter lets through, in one message.
 func (c *conn) forget(change configurer.ForgetFlows) error {
@@ -51,7 +82,7 @@ func (c *conn) forget(change configurer.ForgetFlows) error {
 	// Older kernels, as 6.6's net/netfilter/nf_conntrack_netlink.c has it, take a tuple that
 	// isn't whole for a wrong one.
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = filter.forgetEach(family, change.Port)
+		err = filter.forgetEach(family, map[int]bool{change.Port: true})
 	}
 	if errors.Is(err, configurer.ErrNotFound) {
 		return nil // there were none
@@ -60,7 +91,7 @@ func (c *conn) forget(change configurer.ForgetFlows) error {
 }
 
 // forgetEach lists all entries of a family and deletes one by one.
-func (s *socket) forgetEach(family uint8, port int) error {
+func (s *socket) forgetEach(family uint8, ports map[int]bool) error {
 	list := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|conntrackGet, unix.NLM_F_DUMP)
 	list.AddData(&nl.Nfgenmsg{NfgenFamily: family})
 	entries, err := s.ask(list)
@@ -78,7 +109,7 @@ func (s *socket) forgetEach(family uint8, port int) error {
 		tuple := find(entry[sizeofNfgenmsg:], attrTupleOrig)
 		proto := find(tuple, attrTupleProto)
 		number, to := find(proto, attrProtoNumber), find(proto, attrProtoToPort)
-		if len(number) != 1 || number[0] != unix.IPPROTO_UDP || len(to) != 2 || int(binary.BigEndian.Uint16(to)) != port {
+		if len(number) != 1 || number[0] != unix.IPPROTO_UDP || len(to) != 2 || !ports[int(binary.BigEndian.Uint16(to))] {
 			continue
 		}
 		request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|conntrackDelete, unix.NLM_F_ACK)

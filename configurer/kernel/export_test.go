@@ -18,5 +18,5 @@ func ForgetEach(connection configurer.Conn, change configurer.ForgetFlows) error
 	if change.IPv6 {
 		family = unix.AF_INET6
 	}
-	return filter.forgetEach(family, change.Port)
+	return filter.forgetEach(family, map[int]bool{change.Port: true})
 }
