@@ -95,13 +95,12 @@ func (r *run) handOver(bridge Link, note lease.Note, others []Link) ([]step, err
 	return steps, err
 }
 
-// putBack leaves the host as the first run found it.
+// putBack leaves the host as the first run found it; what is left to do for that is returned.
 func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 	router, err := r.isRouter()
 	if err != nil {
 		return nil, err
 	}
-	var steps []step
 	for _, was := range slices.Backward(note.Was) {
 		link, ok, err := r.linkOf(was)
 		if err != nil {
@@ -131,7 +130,7 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 		}
 		return nil, err
 	}
-	var forget []step
+	var steps, forget []step
 	for _, set := range firewall.PortMaps() {
 		elements, err := r.host.Elements(set)
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNoFirewall) {

@@ -187,8 +187,8 @@ type Was struct {
 	Value  string
 }
 
-// ReadNote reads a bridge's note. An alias that somebody else wrote is not ok,
-// and stays as it is.
+// ReadNote reads a bridge's note. An alias that somebody else wrote is not ok: it holds no
+// hints, and gives way to what the bridge is like.
 func ReadNote(alias string) (note Note, ok bool) {
 	fields := strings.Fields(alias)
 	if len(fields) == 0 {
