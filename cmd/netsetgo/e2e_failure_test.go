@@ -43,7 +43,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 			`connecting to bridge brg0: that is a name of the device "lo"; choose another -bridgeName`),
 		Entry("the bridge's name is another bridge's altname", "ip link add name other type bridge; ip link property add dev other altname brg0", "", "",
 			`connecting to bridge brg0: that is a name of the bridge "other"; choose another -bridgeName`),
-		Entry("there is a default route", "", "ip link add uplink type bridge; ip link set uplink up; ip route add default dev uplink", "",
+		Entry("there is a default route", "", "ip link add uplink type bridge; ip link set uplink addrgenmode none; ip link set uplink up; ip route add default dev uplink", "",
 			"there is one already; use -defaultRoute=false"),
 		Entry("there is a default route of another metric", "", "ip link set lo up; ip route add default dev lo metric 900", "",
 			"use -defaultRoute=false"),
@@ -56,7 +56,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 			`giving bridge brg0 its address 10.10.10.1/24: the host reaches 10.10.0.0/16 by bridge "other"; choose another -bridgeAddress`),
 		Entry("another's subnet is part of it", "ip link add other type bridge; ip address add 10.10.7.1/24 dev other", "", "-bridgeAddress 10.10.10.1/16",
 			"giving bridge brg0 its address 10.10.10.1/16: the host has 10.10.7.1/24, which is in that subnet; choose another -bridgeAddress"),
-		Entry("the kernel refuses a route", "", "ip link add x type bridge; ip link set x up; ip route add 192.168.0.0/16 dev x", "-route 192.168.0.0/16", "adding route 192.168.0.0/16"),
+		Entry("the kernel refuses a route", "", "ip link add x type bridge; ip link set x addrgenmode none; ip link set x up; ip route add 192.168.0.0/16 dev x", "-route 192.168.0.0/16", "adding route 192.168.0.0/16"),
 	)
 
 	DescribeTable("names the command that helps", func(script, command string) {
@@ -69,14 +69,14 @@ var _ = Describe("a run that fails", Label("root"), func() {
 		up(host, container)
 		Expect(container.Pings("10.10.10.1")).To(BeTrue())
 	},
-		Entry("a bridge of somebody else's has another address", "ip link add brg0 type bridge; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0",
+		Entry("a bridge of somebody else's has another address", "ip link add brg0 type bridge; ip link set brg0 addrgenmode none; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0",
 			"ip address add 10.10.10.1/24 dev brg0"),
-		Entry("a bridge of somebody else's has no address", "ip link add brg0 type bridge; ip link set brg0 up",
+		Entry("a bridge of somebody else's has no address", "ip link add brg0 type bridge; ip link set brg0 addrgenmode none; ip link set brg0 up",
 			"ip address add 10.10.10.1/24 dev brg0"),
 		Entry("a bridge of somebody else's is down", "ip link add brg0 type bridge; ip address add 10.10.10.1/24 dev brg0",
 			"ip link set brg0 up"),
 		Entry("a bridge of netsetgo's has another address",
-			"ip link add brg0 group "+group+" type bridge; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0; ip link set brg0 alias netsetgo",
+			"ip link add brg0 group "+group+" type bridge; ip link set brg0 addrgenmode none; ip link set brg0 up; ip address add 10.9.9.1/24 dev brg0; ip link set brg0 alias netsetgo",
 			"ip address add 10.10.10.1/24 dev brg0"),
 	)
 
