@@ -245,7 +245,7 @@ var _ = Describe("what a container sends", Label("root"), func() {
 
 	It("is from its own MAC also where ports can't be locked", func() {
 		set("0")
-		port := strings.Split(strings.Fields(w.Host.Sh("ip -oneline link show master brg0"))[1], "@")[0]
+		port, _, _ := strings.Cut(strings.Fields(w.Host.Sh("ip -oneline link show master brg0"))[1], "@")
 		w.Host.Must("ip", "link", "set", port, "type", "bridge_slave", "locked", "off", "learning", "on")
 		w.Host.Sh(fmt.Sprintf(`
 			nft 'add element bridge netsetgo locked { "%[1]s" }'
