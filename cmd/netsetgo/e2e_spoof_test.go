@@ -51,6 +51,12 @@ func (f *forger) lies() []frame {
 	for _, target := range []string{v6("a2"), v6("brg0")} {
 		add(f.packet(f.own, zero6, testnet.ICMPv6, f.discovery(zero6, neighbourSolicitation, target)), "asks whether %s is free", target)
 	}
+	for _, from := range []string{v6("a2"), v6("brg0"), "fe80::bad"} {
+		add(f.packet(f.own, from, testnet.ICMPv6, f.discovery(from, neighbourSolicitation, v6("a1"))), "asks whether its address is free, as %s", from)
+		for _, report := range []byte{131, 143} {
+			add(f.packet(f.own, from, testnet.ICMPv6, testnet.ICMP6(from, "ff02::1", report, testnet.Join(make([]byte, 20), f.mark()))), "says what %s listens to, by %d", from, report)
+		}
+	}
 	for how, disguise := range disguises(testnet.ICMPv6) {
 		add(f.packet(f.own, v6("a1"), disguise.what[0], testnet.Join(disguise.bytes, f.discovery(v6("a1"), neighbourAdvertise, v6("a2")))), "says where a2 is %s", how)
 	}
