@@ -80,6 +80,13 @@ func (f *forger) lies() []frame {
 	for what, kind := range map[string]uint16{"an unknown protocol": 0x88b5, "RARP": 0x8035, "PPPoE": 0x8864, "MPLS": 0x8847, "802.1X": 0x888e, "LLDP": 0x88cc, "802.3": 40} {
 		add(testnet.Ether(broadcast, f.own, kind, testnet.Join([]byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, f.mark(), make([]byte, 20))), "%s", what)
 	}
+	for what, honest := range map[string][]byte{
+		"ARP":  testnet.Ether(broadcast, f.own, testnet.EtherARP, testnet.Join(testnet.ARP(1, f.own, v4("a1"), v4("a2")), f.mark())),
+		"IPv4": f.datagram(f.own, v4("a1"), 1000, 2000),
+		"IPv6": f.datagram(f.own, v6("a1"), 1000, 2000),
+	} {
+		add(testnet.Join(honest[:12], []byte{0x88, 0xb5}, honest[14:]), "%s of its own by the name of an unknown protocol", what)
+	}
 	return all
 }
 
@@ -140,6 +147,12 @@ func (f *forger) truths() []frame {
 		add(f.datagram(f.own, from, 1000, 2000), "UDP from %s", from)
 		add(f.datagram(f.own, from, 68, 67), "asks a DHCP server, from %s", from)
 		add(f.datagram(f.own, from, 546, 547), "asks a DHCPv6 server, from %s", from)
+		for _, port := range []uint16{68, 546} {
+			add(f.packet(f.own, from, testnet.TCP, testnet.Segment(from, everybody(from), [2]uint16{1000, port}, 2)), "TCP to port %d from %s", port, from)
+		}
+		for _, kind := range []uint16{routerAdvertisement, neighbourAdvertise, redirect} {
+			add(f.datagram(f.own, from, kind<<8, 2000), "UDP from %s by a port that begins with %d", from, kind)
+		}
 		for _, protocol := range []byte{50, 132, 200} {
 			add(f.packet(f.own, from, protocol, f.mark()), "protocol %d from %s", protocol, from)
 		}
