@@ -90,6 +90,10 @@ func (r *run) attachHost() error {
 		if err = r.attachOnce(); !errors.Is(err, errAgain) {
 			return err
 		}
+		// It may have let go of the lock, or hold it alone.
+		if err := r.relock(false, r.config.Deadline); err != nil {
+			return err
+		}
 	}
 	return err
 }

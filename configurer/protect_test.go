@@ -210,6 +210,52 @@ var _ = Describe("the rules", Label("unit"), func() {
 		Expect(w.String()).To(Equal(before))
 	})
 
+	// The bridge goes while the run waits for the lock, and another makes it anew.
+	It("are made use of with the lock held shared, whoever made them meanwhile", func() {
+		w := busyHost()
+		rules, bridge, other := w.host().rules, w.host().named("brg0"), &configurerfakes.FakeLock{}
+		w.host().rules = ruleset{}
+		w.at("lock exclusive", func() error {
+			bridge.Index += 1000
+			for _, d := range w.host().links {
+				if d.Master == bridge.Index-1000 {
+					d.Master = bridge.Index
+				}
+			}
+			w.host().rules = rules
+			w.locks[other] = shared
+			return nil
+		})
+		w.at("ip link add", func() error {
+			Expect(w.locks).To(HaveLen(2), "the run's own as well")
+			Expect(w.locks).To(HaveEach(shared))
+			return nil
+		})
+		Expect(w.netset().Up(dual(), firstPid+2)).To(Succeed())
+		delete(w.locks, other)
+		w.expectNothingOpen()
+	})
+
+	It("that a kernel hasn't got keep no bridge from being undone", func() {
+		w := newWorld(2)
+		w.host().addBridge("theirs").addresses = []netip.Prefix{netip.MustParsePrefix("10.10.20.1/24")}
+		w.host().named("theirs").Up = true
+		w.onCall = func(_ int, doing string) (bool, error) {
+			for _, prefix := range []string{"table ", "nft ", "find ", "elements "} {
+				if strings.HasPrefix(doing, prefix) {
+					return false, configurer.ErrNoFirewall
+				}
+			}
+			return true, nil
+		}
+		theirs := netsetgo.NetworkConfig{BridgeName: "theirs", SpoofCheck: netsetgo.No}
+		theirs.BridgeIP, theirs.Subnet = net.IPv4(10, 10, 20, 1), &net.IPNet{IP: net.IPv4(10, 10, 20, 0), Mask: net.CIDRMask(24, 32)}
+		Expect(w.netset().Up(theirs, firstPid)).To(Succeed())
+		before := w.String()
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(MatchError(configurer.ErrNoFirewall))
+		Expect(w.String()).To(Equal(before))
+	})
+
 	It("aren't waited for by a run that sees another put them up", func() {
 		w := busyHost()
 		rules, other := w.host().rules, &configurerfakes.FakeLock{}

@@ -128,6 +128,9 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 		if err == nil {
 			err = r.deleteElements(elements, "the rules hold for it no more")
 		}
+		if errors.Is(err, ErrNoFirewall) {
+			return nil, nil // there are none
+		}
 		return nil, err
 	}
 	var steps, forget []step

@@ -19,9 +19,11 @@ func (r *run) protect(bridge Link, own []firewall.Element) (Link, error) {
 		return bridge, err
 	}
 	again := func() (bool, error) {
-		if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
+		now, err := r.host.Link(Which{Index: bridge.Index})
+		if err != nil {
 			return false, againIfGone(err) // while nobody held the lock
 		}
+		bridge = now
 		return r.looksProtected(bridge, own)
 	}
 	// What is shared is changed with the lock held alone.

@@ -199,8 +199,8 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 }
 
 // aloneUnless takes the lock alone, or shared where another run has done meanwhile what that
-// was for. It looks while it holds nothing: else those who look would keep each other from
-// it, and a hundred first runs at once would go on one by one.
+// was for. It looks first while it holds nothing: else those who look would keep each other
+// from it, and a hundred first runs at once would go on one by one.
 func (r *run) aloneUnless(done func() (bool, error)) (alone bool, err error) {
 	for {
 		lock, err := r.kernel.TryLock(r.lock, true)

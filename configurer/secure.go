@@ -123,6 +123,9 @@ func (r *run) portWithMAC(hostLink Link) (Link, error) {
 	}
 	for _, port := range ports {
 		macs, err := r.host.PortMACs(port)
+		if errors.Is(err, ErrNotFound) {
+			continue // it went just now
+		}
 		if err != nil {
 			return Link{}, err
 		}

@@ -114,7 +114,10 @@ type timed struct {
 
 func (k timed) Connect(container *os.File) (configurer.Conn, error) {
 	inner, err := k.Kernel.Connect(container)
-	return timedConn{inner, k.spent}, err
+	if err != nil {
+		return nil, err
+	}
+	return timedConn{inner, k.spent}, nil
 }
 
 type timedConn struct {

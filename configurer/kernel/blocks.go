@@ -96,6 +96,8 @@ func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 	for ; len(next) > 0; next = next[1:] {
 		for _, rule := range chains[next[0]] {
 			switch {
+			case len(rule.in) > 0 && slices.Equal(rule.in, rule.out):
+				// Among neighbours only.
 			case rule.verdict == verdictAccept && rule.plain:
 				in, out = append(in, rule.in...), append(out, rule.out...)
 			case rule.to != "" && rule.plain && rule.ofAll():

@@ -99,6 +99,7 @@ var _ = Describe("what others keep from being forwarded", Label("root"), onHost,
 		Entry("in another chain of the table", docker+"iptables -I DOCKER-USER -o brg0 -j ACCEPT", []string{"docker0"}, []string{"brg0"}),
 		Entry("not those that are dropped", iptablesDrop+"iptables -A FORWARD -i brg0 -j DROP; iptables -A FORWARD -o brg0 -j RETURN", nil, nil),
 		Entry("not those that are excepted", iptablesDrop+"iptables -A FORWARD ! -i brg0 -j ACCEPT", nil, nil),
+		Entry("not those that reach each other only", iptablesDrop+"iptables -A FORWARD -i brg0 -o brg0 -j ACCEPT", nil, nil),
 		Entry("not in another table", iptablesDrop+"nft add table ip other; nft add chain ip other a; nft add rule ip other a iifname brg0 accept", nil, nil),
 	)
 })
