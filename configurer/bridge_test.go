@@ -9,6 +9,7 @@ import (
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
@@ -52,12 +53,53 @@ var _ = Describe("the bridge", Label("unit"), func() {
 		Expect(w.host().links).To(HaveLen(3))
 	})
 
-	It("remembers its policy, whoever wrote its alias", func() {
-		w := newWorld(1)
-		bridge := w.host().addOurs("brg0")
-		bridge.Alias = "the bridge of the tower"
+	It("is refused where its alias was overwritten, until that is emptied", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{Isolated: netsetgo.Yes}, firstPid)).To(Succeed())
+		bridge := w.host().named("brg0")
+		bridge.Alias = "tower"
+		before := w.String()
+		refused := MatchError(ContainSubstring(`was overwritten with "tower"; empty it, and the flags of the next up decide that anew: ip link set dev brg0 alias ''`))
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(refused)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(refused)
+		Expect(w.String()).To(Equal(before))
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{{
+			What: "note of brg0", Asked: "netsetgo's", Is: `the alias "tower"`, Mend: "ip link set dev brg0 alias ''; netsetgo up",
+		}}))
+		bridge.Alias = ""
+		Expect(w.netset().Up(netsetgo.NetworkConfig{Isolated: netsetgo.Yes}, firstPid+1)).To(Succeed())
+		Expect(bridge.Alias).To(ContainSubstring(" policy=closed,nat,isolated"))
+		w.expectNothingOpen()
+	})
+
+	It("isn't the last one while one is there whose alias was overwritten", func() {
+		w := newWorld(2)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
-		Expect(bridge.Alias).To(ContainSubstring(" policy=closed,nat"))
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().named("tower").Alias = "mine"
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(`bridges { "tower" }`))
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
+		Expect(w.host().named("tower").Alias).To(Equal("mine"))
+		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
+		Expect(w.host().rules).To(BeEmpty())
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeFalse())
+	})
+
+	It("is closed again where a rule's element says otherwise", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		rules := w.host().rules.String()
+		inbound := firewall.Policy{Inbound: true}.Elements("brg0")[2]
+		Expect(w.host().rules.apply(configurer.AddElements{Set: inbound.Set, Elements: []firewall.Element{inbound}})).To(Succeed())
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{{
+			What: "element of inbound", Asked: "none", Is: `"brg0"`, Mend: `nft 'delete element inet netsetgo inbound { "brg0" }'`,
+		}}))
+		By("being taken for another")
+		masqueraded := firewall.Policy{NAT: true}.Elements("brg0")[2]
+		Expect(w.host().rules.apply(configurer.DeleteElements{Set: masqueraded.Set, Elements: []firewall.Element{masqueraded}})).To(Succeed())
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(Equal(rules))
 	})
 
 	DescribeTable("is refused, with what to do, and nothing is changed",

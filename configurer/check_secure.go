@@ -49,5 +49,5 @@ func (c *comparison) compareSecurity() error {
 		c.compareName(lease.PortName(port))
 		wanted = append(wanted, firewall.Ports(port, addrs)...)
 	}
-	return c.compareElements(wanted)
+	return c.compareElements(wanted, nil)
 }

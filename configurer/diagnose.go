@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -48,7 +49,16 @@ func (c *comparison) diagnose() error {
 			return err
 		}
 	}
-	return nil
+	return c.compareStale()
+}
+
+// compareStale looks for what containers left in the rules that are gone.
+func (c *comparison) compareStale() error {
+	stale, err := c.stale()
+	for _, element := range stale {
+		c.differs("element "+c.text(element)+" of "+element.Set.Name, "a container's", "left by one that is gone", c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
+	}
+	return err
 }
 
 func (c *comparison) diagnoseBridge(bridge Link) error {
@@ -84,7 +94,11 @@ func withSubnets(config netsetgo.NetworkConfig, addresses []netip.Prefix) netset
 // compareProtection looks at the rules that hold for a bridge of ours, and at what lets its
 // containers out.
 func (c *comparison) compareProtection() error {
-	note, _ := lease.ReadNote(c.bridge.Alias)
+	note, ok := lease.ReadNote(c.bridge.Alias)
+	if !ok {
+		c.differs("note of "+c.bridge.Name, "netsetgo's", "the alias "+strconv.Quote(c.bridge.Alias), emptyAlias(c.bridge)+"; "+netsetgo.UpAgain)
+		return nil
+	}
 	if note.Policy == "" {
 		c.differs("policy of "+c.bridge.Name, present, missing, netsetgo.UpAgain)
 		return nil
@@ -93,13 +107,14 @@ func (c *comparison) compareProtection() error {
 	for _, compare := range []func() error{
 		c.compareRules,
 		func() error {
-			wanted, err := c.bridgeElements(c.bridge, note)
+			wanted, unwanted, err := c.bridgeElements(c.bridge, note)
 			if err != nil {
 				return err
 			}
-			return c.compareElements(wanted)
+			return c.compareElements(wanted, unwanted)
 		},
 		c.compareForwarding,
+		c.compareLocalnet,
 		func() error { return c.compareBlocks(c.bridge.Name) },
 		func() error { return c.compareBridged(policy.Isolated) },
 	} {
@@ -141,11 +156,11 @@ func (c *comparison) compareRules() error {
 }
 
 // compareElements looks for elements of the rules' sets.
-func (c *comparison) compareElements(wanted []firewall.Element) error {
+func (c *comparison) compareElements(wanted, unwanted []firewall.Element) error {
 	if c.rulesGone {
 		return nil // which has been told, and what mends it brings them
 	}
-	found, err := c.host.Find(wanted...)
+	found, err := c.host.Find(slices.Concat(wanted, unwanted)...)
 	if err != nil {
 		return err
 	}
@@ -156,6 +171,11 @@ func (c *comparison) compareElements(wanted []firewall.Element) error {
 			mend = c.onHost(DeleteElements{element.Set, []firewall.Element{element}}) + "; " + mend
 		}
 		c.differs("element of "+element.Set.Name, c.text(element), is, mend)
+	}
+	for _, element := range unwanted {
+		if slices.ContainsFunc(found, element.SameKey) {
+			c.differs("element of "+element.Set.Name, "none", c.text(element), c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
+		}
 	}
 	return nil
 }
@@ -185,6 +205,16 @@ func (c *comparison) compareForwarding() error {
 		c.differs("sysctl "+keyOf(uplink.was, uplink.link), uplink.open, uplink.was.Value, netsetgo.UpAgain)
 	}
 	return nil
+}
+
+// compareLocalnet looks whether published ports are those of the host's 127.0.0.1.
+func (c *comparison) compareLocalnet() error {
+	ports, err := c.host.Ports(c.bridge.Index)
+	if !c.bridge.Settings.RouteLocalnet && slices.ContainsFunc(ports, func(port Link) bool { return c.asksLocalnet(lease.ReadOwner(port.Altnames).Ports) }) {
+		change := SetSysctl{sysctl4(c.bridge.Name, "route_localnet"), "1"}
+		c.differs("sysctl "+change.Key, change.Value, "0", Command(change, nil))
+	}
+	return err
 }
 
 // compareBlocks looks at what others keep from being forwarded.

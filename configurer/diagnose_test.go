@@ -25,6 +25,33 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 		w.expectNothingOpen()
 	})
 
+	It("finds that published ports aren't those of 127.0.0.1 any more, which the next run mends", func() {
+		w := newWorld(1)
+		config := publishing(netsetgo.NetworkConfig{}, port(80, "tcp"))
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		bridge := w.host().named("brg0")
+		bridge.Settings.RouteLocalnet = false
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{
+			{What: "sysctl net/ipv4/conf/brg0/route_localnet", Asked: "1", Is: "0", Mend: "sysctl -w net/ipv4/conf/brg0/route_localnet=1"},
+		}))
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(bridge.Settings.RouteLocalnet).To(BeTrue())
+		bridge.Settings.RouteLocalnet = false
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.expectNothingOpen()
+	})
+
+	It("finds ports of a container that is gone", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(80, "tcp")), firstPid)).To(Succeed())
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		w.end(w.container(1))
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(ContainElement(netsetgo.Difference{
+			What: "element tcp . 80 : 10.10.10.2 . 80 of ports4", Asked: "a container's", Is: "left by one that is gone",
+			Mend: "nft 'delete element inet netsetgo ports4 { tcp . 80 }'",
+		}))
+	})
+
 	It("finds a port whose container is about to be gone", func() {
 		w := newWorld(1)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())

@@ -143,9 +143,9 @@ func (r *run) attachOnce() error {
 	if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
 		return err
 	}
-	now, _ := lease.ReadNote(bridge.Alias)
+	now, noted := lease.ReadNote(bridge.Alias)
 	now.Next, now.Number = note.Next, note.Number
-	if len(now.String()) > lease.MaxNote {
+	if !noted || len(now.String()) > lease.MaxNote {
 		return nil // a hint only
 	}
 	return r.do(r.host, step{
@@ -175,8 +175,14 @@ func (r *run) confirm(host Link) error {
 		return err
 	}
 	r.config = withSubnets(r.config, addresses)
-	_, err = r.protect(bridge, own)
-	return err
+	r.config.Publish = lease.ReadOwner(host.Altnames).Ports
+	if host.Port.Learning {
+		r.config.SpoofCheck = netsetgo.No
+	}
+	if bridge, err = r.protect(bridge, own); err != nil {
+		return err
+	}
+	return r.routeLocalnet(bridge, host.Index)
 }
 
 // compare refuses a container that is attached otherwise than asked.

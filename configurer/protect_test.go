@@ -252,6 +252,8 @@ var _ = Describe("the rules", Label("unit"), func() {
 		theirs.BridgeIP, theirs.Subnet = net.IPv4(10, 10, 20, 1), &net.IPNet{IP: net.IPv4(10, 10, 20, 0), Mask: net.CIDRMask(24, 32)}
 		Expect(w.netset().Up(theirs, firstPid)).To(Succeed())
 		before := w.String()
+		theirs.SpoofCheck = netsetgo.Default
+		Expect(w.netset().Up(theirs, firstPid)).To(Succeed(), "again, by its defaults")
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(MatchError(configurer.ErrNoFirewall))
 		Expect(w.String()).To(Equal(before))
 	})

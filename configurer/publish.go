@@ -140,14 +140,18 @@ func (r *run) checkShared(addrs []netip.Addr) error {
 // routeLocalnet lets packets from 127.0.0.1 leave by the bridge: what comes in by it for
 // 127.0.0.1 is dropped by the rules.
 func (r *run) routeLocalnet(bridge Link, hostLink int) error {
-	asks := slices.ContainsFunc(r.config.Publish, func(port netsetgo.Publish) bool {
-		return !port.HostIP.IsValid() || port.HostIP.Is4() && (port.HostIP.IsUnspecified() || port.HostIP.IsLoopback())
-	})
-	if !asks || bridge.Settings.RouteLocalnet || r.config.Subnet == nil {
+	if bridge.Settings.RouteLocalnet || !r.asksLocalnet(r.config.Publish) {
 		return nil
 	}
 	key := sysctl4(bridge.Name, "route_localnet")
 	return r.do(r.host, step{SetSysctl{key, "1"}, "published ports are the host's 127.0.0.1's as well", r.unlessPublished(bridge.Name, hostLink, SetSysctl{key, "0"})})
+}
+
+// asksLocalnet says whether some published ports are those of 127.0.0.1 as well.
+func (r *run) asksLocalnet(ports []netsetgo.Publish) bool {
+	return r.config.Subnet != nil && slices.ContainsFunc(ports, func(port netsetgo.Publish) bool {
+		return !port.HostIP.IsValid() || port.HostIP.Is4() && (port.HostIP.IsUnspecified() || port.HostIP.IsLoopback())
+	})
 }
 
 // unlessPublished undoes something of a bridge with the lock held alone, and only while

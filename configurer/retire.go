@@ -34,8 +34,8 @@ func (r *run) leave(bridge Link) error {
 		return err
 	}
 	others = slices.DeleteFunc(others, func(other Link) bool {
-		note, _ := lease.ReadNote(other.Alias)
-		return other.Index == bridge.Index || note.Policy == ""
+		note, ok := lease.ReadNote(other.Alias)
+		return other.Index == bridge.Index || ok && note.Policy == ""
 	})
 	var steps []step
 	if len(others) == 0 {
@@ -52,38 +52,30 @@ func (r *run) leave(bridge Link) error {
 	return nil
 }
 
-// handOver gives what a bridge remembers of links that are there to others that have room for
-// it, and takes its elements away.
+// handOver gives what a bridge remembers of links that are there to another, and takes its
+// elements away.
 func (r *run) handOver(bridge Link, note lease.Note, others []Link) ([]step, error) {
 	left, err := r.stillThere(note.Was)
 	if err != nil {
 		return nil, err
 	}
-	heirs := map[int]lease.Note{}
-	for _, was := range left {
-		at := slices.IndexFunc(others, func(other Link) bool {
-			heir, ok := heirs[other.Index]
-			if !ok {
-				heir, _ = lease.ReadNote(other.Alias)
-			}
-			if !slices.Contains(heir.Was, was) {
-				heir.Was = append(slices.Clip(heir.Was), was)
-			}
-			fits := len(heir.String()) <= lease.MaxNote
-			if fits {
-				heirs[other.Index] = heir
-			}
-			return fits
-		})
-		if at < 0 {
-			return nil, errors.New("no other bridge has room to remember what the uplinks were; take their containers down first")
-		}
-	}
 	var steps []step
 	for _, other := range others {
-		if heir, ok := heirs[other.Index]; ok {
-			steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+		heir, ok := lease.ReadNote(other.Alias)
+		if !ok || len(left) == 0 {
+			continue
 		}
+		heir.Was, err = r.stillThere(heir.Was)
+		if err != nil {
+			return nil, err
+		}
+		for _, was := range left {
+			if !slices.Contains(heir.Was, was) {
+				heir.Was = append(heir.Was, was)
+			}
+		}
+		steps = append(steps, step{change: SetAlias{other.Index, heir.String()}, why: "remembers from now on what the uplinks were"})
+		break
 	}
 	if note.Policy == "" {
 		return steps, nil
@@ -101,6 +93,11 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 	if err != nil {
 		return nil, err
 	}
+	lost, err := r.lostWas(note.Was)
+	if err != nil {
+		return nil, err
+	}
+	note.Was = append(lost, note.Was...)
 	for _, was := range slices.Backward(note.Was) {
 		link, ok, err := r.linkOf(was)
 		if err != nil {
@@ -124,9 +121,9 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(hostLinks, func(link Link) bool { return link.Group == lease.Group }) {
-		elements, err := r.bridgeElements(bridge, note)
+		wanted, unwanted, err := r.bridgeElements(bridge, note)
 		if err == nil {
-			err = r.deleteElements(elements, "the rules hold for it no more")
+			err = r.deleteElements(append(wanted, unwanted...), "the rules hold for it no more")
 		}
 		if errors.Is(err, ErrNoFirewall) {
 			return nil, nil // there are none

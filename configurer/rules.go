@@ -29,14 +29,14 @@ func (r *run) protect(bridge Link, own []firewall.Element) (Link, error) {
 	// What is shared is changed with the lock held alone.
 	alone, err := r.aloneUnless(again)
 	if err != nil {
-		return bridge, fmt.Errorf("putting up the rules of bridge %s: %w", bridge.Name, err)
+		return bridge, err
 	}
 	if alone {
 		if bridge.Group == lease.Group {
 			err = r.protectAlone(bridge.Index, own)
 		} else {
 			r.undos = append(r.undos, r.dropRules)
-			err = r.mendRules(own)
+			err = r.mendRules(own, nil)
 		}
 		if err == nil {
 			err = r.relock(false, r.config.Deadline)
@@ -55,14 +55,29 @@ func (r *run) looksProtected(bridge Link, own []firewall.Element) (bool, error) 
 	if bridge.Group != lease.Group {
 		return r.leaveAlone(bridge, own)
 	}
-	note, _ := lease.ReadNote(bridge.Alias)
-	if note.Policy == "" {
-		return false, nil
+	note, err := noteOf(bridge)
+	if note.Policy == "" || err != nil {
+		return false, err
 	}
 	if err := r.comparePolicy(bridge, note); err != nil {
 		return false, err
 	}
 	return r.protected(bridge, note, own)
+}
+
+// noteOf is the note of a bridge of ours. One that was overwritten says no more whether the
+// bridge is closed, or isolated, on which its containers rely.
+func noteOf(bridge Link) (lease.Note, error) {
+	note, ok := lease.ReadNote(bridge.Alias)
+	if !ok {
+		return note, fmt.Errorf("connecting to bridge %s: its alias, in which netsetgo remembers what the bridge is like, was overwritten with %q; "+
+			"empty it, and the flags of the next up decide that anew: %s", bridge.Name, bridge.Alias, emptyAlias(bridge))
+	}
+	return note, nil
+}
+
+func emptyAlias(bridge Link) string {
+	return Command(SetAlias{Link: bridge.Index}, func(int) string { return bridge.Name })
 }
 
 // leaveAlone is for a bridge of somebody else's, who says what it is like: it refuses
@@ -81,7 +96,7 @@ func (r *run) leaveAlone(bridge Link, own []firewall.Element) (bool, error) {
 			return false, fmt.Errorf("connecting to bridge %s: it isn't netsetgo's, who made it says what it is like; leave -%s out, or choose another -bridgeName", bridge.Name, each.flag)
 		}
 	}
-	there, err := r.rulesHold(own)
+	there, err := r.rulesHold(own, nil)
 	// Then there is nothing to see to.
 	if errors.Is(err, ErrNoFirewall) && r.config.SpoofCheck == netsetgo.No {
 		r.noRules = true
@@ -134,11 +149,11 @@ func (r *run) comparePolicy(bridge Link, note lease.Note) error {
 
 // protected says whether nothing is missing.
 func (r *run) protected(bridge Link, note lease.Note, own []firewall.Element) (bool, error) {
-	wanted, err := r.bridgeElements(bridge, note)
+	wanted, unwanted, err := r.bridgeElements(bridge, note)
 	if err != nil {
 		return false, err
 	}
-	if hold, err := r.rulesHold(append(wanted, own...)); !hold || err != nil {
+	if hold, err := r.rulesHold(append(wanted, own...), unwanted); !hold || err != nil {
 		return false, err
 	}
 	if len(r.bridgeSysctls(bridge)) > 0 {
@@ -154,7 +169,10 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 	if err != nil {
 		return againIfGone(err)
 	}
-	note, _ := lease.ReadNote(bridge.Alias)
+	note, err := noteOf(bridge)
+	if err != nil {
+		return err
+	}
 	if note.Policy == "" {
 		note.Policy = r.policy().String()
 		err := r.do(r.host, step{SetAlias{bridge.Index, note.String()}, "what the bridge is like", r.unlessUsed(bridge.Name, func(now Link) error {
@@ -169,12 +187,9 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 	} else if err := r.comparePolicy(bridge, note); err != nil {
 		return err
 	}
-	wanted, err := r.bridgeElements(bridge, note)
+	wanted, unwanted, err := r.bridgeElements(bridge, note)
 	if err == nil {
-		err = r.mendRules(append(wanted, own...))
-	}
-	if err == nil {
-		err = r.forgetPolicy(bridge, wanted)
+		err = r.mendRules(append(wanted, own...), unwanted)
 	}
 	if err != nil {
 		return fmt.Errorf("putting up the rules: %w", err)
@@ -195,15 +210,6 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 		return err
 	}
 	return r.openUplinks(bridge, note)
-}
-
-// forgetPolicy takes away what the rules hold for a bridge of that name that is gone: one
-// that was deleted by hand, say, and was open.
-func (r *run) forgetPolicy(bridge Link, wanted []firewall.Element) error {
-	all := firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements(bridge.Name)
-	return r.deleteElements(slices.DeleteFunc(all, func(element firewall.Element) bool {
-		return slices.ContainsFunc(wanted, element.SameKey)
-	}), "the bridge is otherwise now")
 }
 
 // warnOfBlocks tells of what others keep from being forwarded.

@@ -222,7 +222,7 @@ func (r *run) aloneUnless(done func() (bool, error)) (alone bool, err error) {
 			return false, looking
 		}
 		if late := r.wait(); late != nil {
-			return false, fmt.Errorf("%w: %w", err, late)
+			return false, fmt.Errorf("putting up the rules: the lock is %w: %w", err, late)
 		}
 	}
 }

@@ -26,19 +26,20 @@ func (r *run) rulesThere() (bool, error) {
 	return true, nil
 }
 
-// rulesHold says whether all rules are there, and some elements of their sets.
-func (r *run) rulesHold(wanted []firewall.Element) (bool, error) {
+// rulesHold says whether all rules are there, and of some elements those that are wanted.
+func (r *run) rulesHold(wanted, unwanted []firewall.Element) (bool, error) {
 	there, err := r.rulesThere()
-	if !there || err != nil || len(wanted) == 0 {
+	if !there || err != nil || len(wanted)+len(unwanted) == 0 {
 		return there, err
 	}
-	found, err := r.host.Find(wanted...)
-	return err == nil && len(found) == len(wanted), err
+	found, err := r.host.Find(slices.Concat(wanted, unwanted)...)
+	more := slices.ContainsFunc(found, func(element firewall.Element) bool { return slices.ContainsFunc(unwanted, element.SameKey) })
+	return err == nil && len(found) == len(wanted) && !more, err
 }
 
 // mendRules makes the rules anew where any is missing, and else adds what is missing of
-// some elements.
-func (r *run) mendRules(wanted []firewall.Element) error {
+// some elements, and takes away what isn't wanted.
+func (r *run) mendRules(wanted, unwanted []firewall.Element) error {
 	there, err := r.rulesThere()
 	if err != nil {
 		return err
@@ -51,18 +52,35 @@ func (r *run) mendRules(wanted []firewall.Element) error {
 		return err
 	}
 	lacking := slices.DeleteFunc(slices.Clone(wanted), func(element firewall.Element) bool { return slices.ContainsFunc(found, element.SameKey) })
-	return r.do(r.host, addElements(lacking, "what the rules hold for")...)
+	if err := r.do(r.host, addElements(lacking, "what the rules hold for")...); err != nil {
+		return err
+	}
+	return r.deleteElements(unwanted, "the bridge, or the host, is otherwise now")
 }
 
 // bridgeElements are those of a bridge of ours, and of what its note remembers of links that
-// are there.
-func (r *run) bridgeElements(bridge Link, note lease.Note) ([]firewall.Element, error) {
-	elements := firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+// are there. Those that aren't wanted are of a bridge of its name that is gone, which was
+// deleted by hand, say, and was open; or of an uplink that others opened as well.
+func (r *run) bridgeElements(bridge Link, note lease.Note) (wanted, unwanted []firewall.Element, err error) {
+	wanted = firewall.ParsePolicy(note.Policy).Elements(bridge.Name)
+	all := firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements(bridge.Name)
+	unwanted = slices.DeleteFunc(all, func(element firewall.Element) bool { return slices.ContainsFunc(wanted, element.SameKey) })
 	left, err := r.stillThere(note.Was)
-	for _, was := range left {
-		elements = append(elements, elementsOf(was)...)
+	if err != nil {
+		return nil, nil, err
 	}
-	return elements, err
+	for _, was := range left {
+		others, err := r.openedByOthers(was)
+		if err != nil {
+			return nil, nil, err
+		}
+		if others {
+			unwanted = append(unwanted, elementsOf(was)...)
+		} else {
+			wanted = append(wanted, elementsOf(was)...)
+		}
+	}
+	return wanted, unwanted, nil
 }
 
 // makeRules makes both tables anew, with all that the links of this host say should be in
@@ -130,7 +148,7 @@ func (r *run) allElements() ([]firewall.Element, error) {
 		if note.Policy == "" {
 			continue // its run is still at work
 		}
-		some, err := r.bridgeElements(bridge, note)
+		some, _, err := r.bridgeElements(bridge, note)
 		if err != nil {
 			return nil, err
 		}

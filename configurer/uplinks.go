@@ -1,8 +1,10 @@
 package configurer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/netsetgo/netsetgo"
@@ -64,8 +66,11 @@ func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
 	if errors.Is(err, ErrNotFound) {
 		return "", false, nil
 	}
+	if err != nil {
+		return "", false, err
+	}
 	r.remembered[was.Link] = link.Name
-	return link.Name, err == nil, err
+	return link.Name, true, nil
 }
 
 // stillThere leaves out what a note remembers of links that are gone.
@@ -154,7 +159,8 @@ func closedRouter(uplinks []Link) []closedUplink {
 }
 
 // openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
-// remembers how it was.
+// remembers how it was. A run that fails later leaves it: the containers that are on the
+// bridge already need it as well, and where there is none, the bridge goes, and all with it.
 func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	closed, err := r.closedUplinks()
 	if err != nil || len(closed) == 0 {
@@ -169,12 +175,12 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	}
 	for _, uplink := range closed {
 		same := func(was lease.Was) bool { return was.Link == uplink.was.Link && was.Sysctl == uplink.was.Sysctl }
-		if !slices.ContainsFunc(known, same) && !slices.ContainsFunc(note.Was, same) {
-			note.Was = append(note.Was, uplink.was)
+		if !slices.ContainsFunc(known, same) {
+			known, note.Was = append(known, uplink.was), append(note.Was, uplink.was)
 		}
 	}
 	text := note.String()
-	if len(text) > lease.MaxNote {
+	if !fitsAnyNote(known) {
 		return fmt.Errorf("forwarding by uplinks: the note on bridge %s has no room to remember how %d of them were; switch forwarding on by hand, as in sysctl -w %s=1",
 			bridge.Name, len(closed), keyOf(closed[0].was, closed[0].link))
 	}
@@ -198,7 +204,7 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	return nil
 }
 
-// allWas are what all bridges of ours remember.
+// allWas are what all bridges of ours remember, of links that are there.
 func (r *run) allWas() ([]lease.Was, error) {
 	bridges, err := r.ourBridges()
 	if err != nil {
@@ -209,5 +215,58 @@ func (r *run) allWas() ([]lease.Was, error) {
 		note, _ := lease.ReadNote(bridge.Alias)
 		all = append(all, note.Was...)
 	}
-	return all, nil
+	return r.stillThere(all)
+}
+
+// fitsAnyNote says whether the last bridge of ours could remember all, whatever it is like:
+// else none could go.
+func fitsAnyNote(all []lease.Was) bool {
+	longest := lease.Note{
+		Next: netip.AddrFrom16([16]byte(bytes.Repeat([]byte{0xff}, 16))), Number: lease.MaxNumber,
+		Policy: firewall.Policy{NAT: true, Isolated: true}.String(), Was: all,
+	}
+	return len(longest.String()) <= lease.MaxNote
+}
+
+// lostWas is what no bridge remembers: one that did was deleted by hand, or its alias was
+// overwritten. That netsetgo opened something, the rules' elements still say.
+func (r *run) lostWas(known []lease.Was) ([]lease.Was, error) {
+	var lost []lease.Was
+	for _, set := range firewall.OpenedSets() {
+		elements, err := r.host.Elements(set)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoFirewall) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, element := range elements {
+			remembers := func(was lease.Was) bool { return slices.ContainsFunc(elementsOf(was), element.SameKey) }
+			if slices.ContainsFunc(known, remembers) {
+				continue
+			}
+			was := lease.Was{Link: element.LinkIndex(), Sysctl: sysctlForwarding, Value: "0"}
+			switch {
+			case was.Link == 0:
+				was.Sysctl = sysctlForwarding6
+			case !remembers(was):
+				was.Sysctl = sysctlForce
+			}
+			lost = append(lost, was)
+		}
+	}
+	return lost, nil
+}
+
+// openedByOthers says whether the host has become a router meanwhile, who opened what a note
+// remembers as well.
+func (r *run) openedByOthers(was lease.Was) (bool, error) {
+	switch was.Sysctl {
+	case sysctlForwarding:
+		return r.isRouter()
+	case sysctlForce:
+		value, err := r.host.Sysctl(sysctl6("all", "forwarding"))
+		return value == "1", err
+	}
+	return false, nil
 }

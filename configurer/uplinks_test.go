@@ -110,26 +110,79 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().rules).To(BeEmpty())
 	})
 
-	It("are handed over to bridges that have room, those that are there", func() {
-		w := newWorld(3)
+	It("are handed over but for those that are gone", func() {
+		w := newWorld(2)
 		gone := w.addUplink("wlan0")
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
-		third := netsetgo.NetworkConfig{BridgeName: "attic"}
-		third.BridgeIP, third.Subnet = net.IPv4(10, 10, 30, 1), &net.IPNet{IP: net.IPv4(10, 10, 30, 0), Mask: net.CIDRMask(24, 32)}
-		Expect(w.netset().Up(third, firstPid+2)).To(Succeed())
 		w.host().remove(gone)
-		full := lease.Note{Policy: "closed"}
-		for len(full.String()) < lease.MaxNote-10 {
-			full.Was = append(full.Was, lease.Was{Link: 2, Sysctl: "accept_ra", Value: fmt.Sprint(len(full.Was))})
-		}
-		w.host().named("tower").Alias = full.String()
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
-		Expect(w.was("tower")).To(Equal(full.Was))
-		Expect(w.was("attic")).To(Equal([]lease.Was{{Link: 2, Sysctl: "forwarding", Value: "0"}}))
-		By("staying where nobody has")
-		Expect(w.netset().Down(third, firstPid+2)).To(MatchError(ContainSubstring("taking down the rules of bridge attic: no other bridge has room")))
-		Expect(w.was("attic")).To(HaveLen(1))
+		Expect(w.was("tower")).To(Equal([]lease.Was{{Link: 2, Sysctl: "forwarding", Value: "0"}}))
+	})
+
+	It("are refused where no bridge could remember those of all that are there", func() {
+		w := newWorld(2)
+		var first []*device
+		for n := range 5 {
+			first = append(first, w.addUplink(fmt.Sprintf("wan%d", n)))
+		}
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		for n := range 9 {
+			w.addUplink(fmt.Sprintf("wlan%d", n))
+		}
+		before := w.String()
+		attic := netsetgo.NetworkConfig{BridgeName: "attic", BridgeIP: net.IPv4(10, 10, 30, 1), Subnet: &net.IPNet{IP: net.IPv4(10, 10, 30, 0), Mask: net.CIDRMask(24, 32)}}
+		Expect(w.netset().Up(attic, firstPid+1)).To(MatchError(ContainSubstring("the note on bridge attic has no room to remember how 9 of them were")))
+		Expect(w.String()).To(Equal(before))
+		for _, link := range first {
+			w.host().remove(link)
+		}
+		Expect(w.netset().Up(attic, firstPid+1)).To(Succeed())
+	})
+
+	DescribeTable("are put back by the last one out though nothing remembers them", func(prepare func() *world, lose func(w *world)) {
+		w := prepare()
+		before := w.host().named(uplink).Settings
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		lose(w)
+		Expect(w.host().named(uplink).Settings).NotTo(Equal(before))
+		Expect(w.netset().Down(dual(), firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings).To(Equal(before))
+		Expect(w.host().sysctls[allForwarding6]).To(Equal("0"))
+		Expect(w.host().rules).To(BeEmpty())
+		w.expectNothingOpen()
+	},
+		Entry("the bridge was deleted by hand", func() *world { return newWorld(1).routed6() }, func(w *world) { w.host().remove(w.host().named("brg0")) }),
+		Entry("the bridge's alias was overwritten", func() *world { return newWorld(1).routed6() }, func(w *world) { w.host().named("brg0").Alias = "tower" }),
+		Entry("the same, by an older kernel", func() *world { return olderWorld(2) }, func(w *world) { w.host().remove(w.host().named("brg0")) }),
+	)
+
+	It("are put back by the last one out though the bridge that remembered them was deleted before", func() {
+		w := newWorld(2).routed6()
+		before := w.host().named(uplink).Settings
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().remove(w.host().named("brg0"))
+		Expect(w.netset().Down(dual(), firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings).NotTo(Equal(before))
+		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
+		Expect(w.host().named(uplink).Settings).To(Equal(before))
+	})
+
+	It("are nobody's to close where somebody makes the host a router meanwhile", func() {
+		w := newWorld(1).routed6()
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring("uplinks { ipv4 . 2, ipv6 . 2 }"))
+		w.host().sysctls["net/ipv4/ip_forward"] = "1"
+		Expect(w.netset().Diagnose(dual())).To(Equal([]netsetgo.Difference{{
+			What: "element of uplinks", Asked: "none", Is: `ipv4 . "eth0"`, Mend: "nft 'delete element inet netsetgo uplinks { ipv4 . \"eth0\" }'",
+		}}))
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring("uplinks { ipv6 . 2 }"))
+		w.host().sysctls[allForwarding6] = "1"
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("uplinks {"))
+		Expect(w.netset().Diagnose(dual())).To(BeEmpty())
 	})
 
 	It("keep being remembered by a bridge that stays", func() {
@@ -224,19 +277,20 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 	})
 })
 
+// olderWorld is one in which links listen to routers, or don't.
+func olderWorld(acceptRA int) *world {
+	w := newWorld(1).routed6()
+	w.host().unforced = true
+	for _, d := range w.host().links {
+		d.Settings.HasForce, d.Settings.AcceptRA = false, acceptRA
+	}
+	return w
+}
+
 // Before Linux 6.17 a host is a router of IPv6 by all links or none.
 var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
-	older := func(acceptRA int) *world {
-		w := newWorld(1).routed6()
-		w.host().unforced = true
-		for _, d := range w.host().links {
-			d.Settings.HasForce, d.Settings.AcceptRA = false, acceptRA
-		}
-		return w
-	}
-
 	It("keep the routes that a router told, and are put back", func() {
-		w := older(1)
+		w := olderWorld(1)
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
 		Expect(w.host().routes).To(ContainElement(HaveField("Destination", netip.MustParsePrefix("::/0"))))
 		Expect(w.host().named(uplink).Settings).To(And(HaveField("AcceptRA", 2), HaveField("Forwarding6", true)))
@@ -257,7 +311,7 @@ var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
 	})
 
 	DescribeTable("keep what accept_ra is", func(acceptRA int) {
-		w := older(acceptRA)
+		w := olderWorld(acceptRA)
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
 		Expect(w.host().named(uplink).Settings.AcceptRA).To(Equal(acceptRA))
 		Expect(w.was("brg0")).To(Equal([]lease.Was{{Sysctl: "forwarding6", Value: "0"}}))
@@ -267,7 +321,7 @@ var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
 	)
 
 	It("are let be where the host is a router", func() {
-		w := older(1)
+		w := olderWorld(1)
 		w.host().sysctls[allForwarding6] = "1"
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
 		Expect(w.was("brg0")).To(BeEmpty())

@@ -96,7 +96,10 @@ func PortMaps() []Set { return []Set{ports4, ports6, addressPorts4, addressPorts
 // LinkSets are the sets of links by their indices, which no other link ever has.
 func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, uplinks} }
 
-// LinkIndex is the link's in an element of a LinkSet.
+// OpenedSets are the sets that say what netsetgo let the host forward.
+func OpenedSets() []Set { return []Set{uplinks, routers} }
+
+// LinkIndex is the link's in an element of a LinkSet; 0 in others.
 func (e Element) LinkIndex() int {
 	for _, value := range e.Key {
 		if index, ok := value.(Index); ok {
