@@ -125,6 +125,26 @@ var _ = Describe("the way out", Label("root"), func() {
 		w.Check("lan -> other at other as lan tcp4")
 	})
 
+	It("is no router for bridges only where somebody made the host one for all, from the next run on", func() {
+		w.up("a1")
+		w.Sysctl("net/ipv4/ip_forward", "1")
+		w.Check("lan -> other never at other")
+		w.up("a1")
+		w.Check(`
+			lan -> other at other as lan tcp4
+			lan -> a1 never at a1
+			a1 -> internet at internet as uplink
+		`)
+	})
+
+	It("closes though the bridge, which remembers how it was, was deleted by hand", func() {
+		before := w.Host.State()
+		w.up("a1")
+		w.Host.Sh("ip link delete brg0")
+		w.down("a1")
+		w.isAsBefore(before)
+	})
+
 	It("leaves open what was open before", func() {
 		w.Sysctl("net/ipv4/conf/eth0/forwarding", "1")
 		w.Sysctl("net/ipv4/conf/eth1/forwarding", "1")
