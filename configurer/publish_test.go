@@ -178,6 +178,19 @@ var _ = Describe("flows to published ports", Label("unit"), func() {
 		Expect(w.flows()).To(ConsistOf(all))
 	})
 
+	It("of UDP are forgotten when the rules were gone meanwhile, and when the container's went with it", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(publishing(dual(), udp...), firstPid)).To(Succeed())
+		w.host().rules, w.log = ruleset{}, nil
+		Expect(w.netset().Up(dual(), firstPid+1)).To(Succeed())
+		Expect(w.flows()).To(ConsistOf(all))
+		w.end(w.container(1))
+		w.end(w.container(2))
+		w.log = nil
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.flows()).To(ConsistOf(all))
+	})
+
 	It("aren't looked for without such a port", func() {
 		w := newWorld(1)
 		config := publishing(dual(), port(80, "tcp"))

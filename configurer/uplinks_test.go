@@ -236,6 +236,16 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.was("tower")).To(BeEmpty())
 	})
 
+	It("that another run remembers while the lock is given up aren't forgotten", func() {
+		w := newWorld(1)
+		w.at("nft add element ports4", func() error {
+			w.host().named("brg0").Alias += ",1/forwarding:0"
+			return nil
+		})
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(80, "tcp")), firstPid)).To(Succeed())
+		Expect(w.was("brg0")).To(ContainElement(lease.Was{Link: 1, Sysctl: "forwarding", Value: "0"}))
+	})
+
 	It("that have no IPv6 any more keep nobody from going", func() {
 		w := newWorld(1).routed6()
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
