@@ -17,7 +17,7 @@ func TestTestnet(t *testing.T) {
 var _ = Describe("the state of a host", Label("root"), func() {
 	DescribeTable("shows a change", func(change string) {
 		host := testnet.NewHost()
-		host.Sh("ip link add before type bridge; ip link set before up")
+		host.Sh("ip link add before type bridge; ip link set before addrgenmode none; ip link set before up")
 		before := host.State()
 		Expect(testnet.Changes(before, host.State())).To(BeEmpty())
 		host.Sh(change)

@@ -19,7 +19,7 @@ var _ = Describe("check of the host", Label("root"), func() {
 		p := newPlace()
 		p.host.Sh(`
 			ip link add up0 address 02:00:00:00:00:01 type veth peer name far0 address 02:00:00:00:00:02
-			for link in up0 far0; do ip link set $link addrgenmode none up; done
+			for link in up0 far0; do ip link set $link addrgenmode none; ip link set $link up; done
 			ip address add 192.0.2.2/24 dev up0
 			ip -6 address add 2001:db8::2/64 dev up0 nodad
 			ip route add default via 192.0.2.1
