@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test lint bench generate readme demo clean help
+.PHONY: build install test runtimes lint bench generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -26,6 +26,9 @@ install: ## copy them below /usr/local (PREFIX=/usr, DESTDIR=...)
 
 test: ## run every test: root for all of them; installs what they need by apt-get
 	@ci/test.sh
+
+runtimes: ## run the tests in which runc, crun and podman call netsetgo (root)
+	@ci/test.sh --label-filter=runtimes ./cmd/netsetgo
 
 lint: ## look for faults in the code, as .golangci.yml says
 	go run $(LINTER) run

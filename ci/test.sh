@@ -16,7 +16,7 @@ packages=(gcc libc6-dev) # of the race detector
 
 root=yes
 if [ "$(id -u)" = 0 ]; then
-	packages+=(runc busybox-static conntrack iproute2 iptables iputils-ping nftables procps radvd strace util-linux)
+	packages+=(runc crun podman busybox-static conntrack iproute2 iptables iputils-ping nftables procps radvd strace util-linux)
 elif [ "${CI:-}" = true ]; then
 	echo "CI=true, and not root: the specs on the real kernel can't run" >&2
 	exit 1

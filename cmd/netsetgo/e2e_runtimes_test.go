@@ -30,23 +30,45 @@ func netsetgoHook() hook {
 	return hook{Path: binary, Args: []string{"netsetgo", "-containerInterface", "eth0", "-log", "/var/log/netsetgo.log"}}
 }
 
-// bundle is a container of runc with a root of busybox.
+// bundle is a container of a runtime, runc or crun.
 type bundle struct {
-	host *testnet.Host
-	path string
+	runtime string
+	host    *testnet.Host
+	path    string
 }
 
-func newBundle(host *testnet.Host) bundle {
+// newHostOf is a host on which a runtime can run.
+func newHostOf(runtime string) *testnet.Host {
+	GinkgoHelper()
+	host := testnet.NewHost()
+	host.Must("mount", "-t", "tmpfs", "tmpfs", "/var/log")
+	if runtime != "runc" {
+		// crun, and podman by it, wants to see cgroups of version 2 alone, and is
+		// content with none of their controllers.
+		host.Must("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+	}
+	return host
+}
+
+func newBundle(runtime string, host *testnet.Host) bundle {
 	GinkgoHelper()
 	path := GinkgoT().TempDir()
-	bin := filepath.Join(path, "rootfs/bin")
+	newRoot(filepath.Join(path, "rootfs"))
+	host.Must("runc", "spec", "--bundle", path)
+	return bundle{runtime, host, path}
+}
+
+// newRoot makes the root of a container's files, of busybox.
+func newRoot(path string) {
+	GinkgoHelper()
+	bin := filepath.Join(path, "bin")
 	Expect(os.MkdirAll(bin, 0o755)).To(Succeed())
-	host.Must("cp", "/bin/busybox", bin)
+	busybox, err := os.ReadFile("/bin/busybox")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.WriteFile(filepath.Join(bin, "busybox"), busybox, 0o755)).To(Succeed())
 	for _, name := range []string{"sh", "ip", "ping", "cat"} {
 		Expect(os.Symlink("busybox", filepath.Join(bin, name))).To(Succeed())
 	}
-	host.Must("runc", "spec", "--bundle", path)
-	return bundle{host, path}
 }
 
 // configure writes the bundle's configuration: runc's own, without a terminal, with
@@ -66,14 +88,18 @@ func (b bundle) configure(script string, hooks any) {
 	}
 	config["hooks"] = hooks
 	// All specs share the machine's cgroups, and the containers' ids may be the same.
-	config["linux"].(map[string]any)["cgroupsPath"] = fmt.Sprintf("/netsetgo-%d", os.Getpid())
+	linux := config["linux"].(map[string]any)
+	linux["cgroupsPath"] = fmt.Sprintf("/netsetgo-%d", os.Getpid())
+	if b.runtime == "crun" {
+		delete(linux, "resources")
+	}
 	text, err = json.Marshal(config)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.WriteFile(path, text, 0o600)).To(Succeed())
 }
 
 func (b bundle) arguments(id string) []string {
-	return []string{"runc", "--root", "/run/runc", "run", "--bundle", b.path, id}
+	return []string{b.runtime, "--root", "/run/" + b.runtime, "run", "--bundle", b.path, id}
 }
 
 // run runs the container to its end.
@@ -96,14 +122,13 @@ func sees(result testnet.Result) {
 	))
 }
 
-var _ = Describe("as a hook of runc", Label("root"), func() {
+var _ = DescribeTableSubtree("as a hook of", Label("root", "runtimes"), func(runtime string) {
 	var host *testnet.Host
 	var container bundle
 	var before string
 	BeforeEach(func() {
-		host = testnet.NewHost()
-		host.Must("mount", "-t", "tmpfs", "tmpfs", "/var/log")
-		container = newBundle(host)
+		host = newHostOf(runtime)
+		container = newBundle(runtime, host)
 		before = host.State()
 	})
 
@@ -159,7 +184,7 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		Entry("at both, which make one attachment", "prestart", "createRuntime"),
 	)
 
-	DescribeTable("leaves nothing when the container can't start", func(create hooks, text string) {
+	DescribeTable("leaves nothing when the container can't start", func(create hooks, texts map[string]string) {
 		create["poststop"] = []hook{netsetgoHook()}
 		for point, list := range create {
 			for i := range list {
@@ -170,8 +195,8 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		}
 		container.configure(seen, create)
 		result := container.run("web")
-		Expect(result.Code).To(Equal(1))
-		Expect(result.Stderr).To(ContainSubstring(text))
+		Expect(result.Code).NotTo(Equal(0))
+		Expect(result.Stderr).To(ContainSubstring(texts[runtime]))
 		vanishes(host)
 		succeeds(execute(host, "down", "-id", "web", "-containerInterface", "eth0"))
 		Expect(host.State()).To(Equal(before))
@@ -181,23 +206,23 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		sees(container.run("web"))
 		Expect(host.State()).To(Equal(before))
 	},
-		Entry("because a later hook fails", hooks{"prestart": {{}, {Path: "/bin/false"}}}, "error running hook #1"),
-		Entry("because a later hook at another point fails", hooks{"prestart": {{}}, "createRuntime": {{}, {Path: "/bin/false"}}}, "error running hook #1"),
+		Entry("because a later hook fails", hooks{"prestart": {{}, {Path: "/bin/false"}}}, hookFailed),
+		Entry("because a later hook at another point fails", hooks{"prestart": {{}}, "createRuntime": {{}, {Path: "/bin/false"}}}, hookFailed),
 		Entry("because a later hook takes too long",
-			hooks{"createRuntime": {{}, {Path: "/bin/sleep", Args: []string{"sleep", "60"}, Timeout: 1}}}, "hook ran past specified timeout"),
+			hooks{"createRuntime": {{}, {Path: "/bin/sleep", Args: []string{"sleep", "60"}, Timeout: 1}}}, hookLate),
 		Entry("because netsetgo is called at createContainer", hooks{"createContainer": {{}}},
-			`netsetgo: reading the container's state: container \"web\" has pid 1, as that of a createContainer hook, `+
-				`which runs inside the container; call netsetgo at prestart or createRuntime`),
+			map[string]string{"runc": `netsetgo: reading the container's state: container \"web\" has pid 1, as that of a createContainer hook, ` +
+				`which runs inside the container; call netsetgo at prestart or createRuntime`}),
 	)
 
-	It("leaves nothing when runc kills it while it waits", func() {
+	It("leaves nothing when it is killed while it waits", func() {
 		holdLock(host)
 		hooked := netsetgoHook()
 		hooked.Timeout = 1
 		container.configure(seen, hooks{"createRuntime": {hooked}, "poststop": {netsetgoHook()}})
 		result := container.run("web")
-		Expect(result.Code).To(Equal(1))
-		Expect(result.Stderr).To(ContainSubstring("hook ran past specified timeout"))
+		Expect(result.Code).NotTo(Equal(0))
+		Expect(result.Stderr).To(ContainSubstring(hookLate[runtime]))
 		Expect(host.State()).To(Equal(before))
 	})
 
@@ -214,9 +239,18 @@ var _ = Describe("as a hook of runc", Label("root"), func() {
 		succeeds(execute(host, "down", "-id", "any"))
 		Expect(host.State()).To(Equal(before))
 	})
-})
+},
+	Entry("runc", "runc"),
+	Entry("crun", "crun"),
+)
 
-var _ = Describe("as a hook of crun", Label("root"), func() {
+// What runtimes say.
+var (
+	hookFailed = map[string]string{"runc": "error running hook #1", "crun": "error executing hook `/bin/false` (exit code: 1)"}
+	hookLate   = map[string]string{"runc": "hook ran past specified timeout", "crun": "timeout expired for"}
+)
+
+var _ = Describe("with states as crun writes them", Label("root"), func() {
 	// crun says "created" and ociVersion "1.0" at every hook of the creation, and pid 0
 	// at poststop, which it doesn't run after a hook that failed.
 	state := func(status string, pid int) string {
