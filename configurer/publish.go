@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -51,21 +52,23 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 	for i, add := range steps {
 		steps[i].undo = undoElements(r.host, add.change.(AddElements))
 	}
-	err := r.do(r.host, steps...)
-	if errors.Is(err, ErrExists) {
-		// Its holder may be gone.
-		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline)); err != nil {
+	for began := time.Now(); ; {
+		over := r.graceOver(began)
+		err := r.do(r.host, steps...)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrExists) {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		if over {
+			return r.takenPort(doing, wanted)
+		}
+		// Its holder may be gone, or just ending.
+		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline), r.wait()); err != nil {
 			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
 		}
-		err = r.do(r.host, steps...)
 	}
-	if errors.Is(err, ErrExists) {
-		return r.takenPort(doing, wanted)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }
 
 // takenPort names who has a port.
@@ -96,45 +99,46 @@ func (r *run) taken(doing string, addr netip.Addr) error {
 // them, and the other way round. Both have it when this is asked, so that of two runs at
 // once at least one sees the other.
 func (r *run) checkShared(addrs []netip.Addr) error {
+	for began := time.Now(); ; {
+		over := r.graceOver(began)
+		port, holder, err := r.sharedWith(addrs)
+		if err != nil || !holder.IsValid() {
+			return err
+		}
+		doing := "publishing port " + port.String()
+		if over {
+			return r.taken(doing, holder)
+		}
+		// That of one address would be asked first, though its container is gone.
+		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline), r.wait()); err != nil {
+			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
+		}
+	}
+}
+
+// sharedWith is a port that is asked for, and where it leads already: asked for of all the
+// host's addresses while somebody has it of one of them, or the other way round.
+func (r *run) sharedWith(addrs []netip.Addr) (port netsetgo.Publish, holder netip.Addr, err error) {
 	others := map[string][]firewall.Element{}
 	for _, set := range firewall.PortMaps() {
 		elements, err := r.host.Elements(set)
 		if err != nil {
-			return fmt.Errorf("looking at all published ports: %w", err)
+			return port, holder, fmt.Errorf("looking at all published ports: %w", err)
 		}
 		for _, element := range elements {
 			others[element.HostPort()] = append(others[element.HostPort()], element)
 		}
 	}
-	var doing string
-	var shared []netip.Addr
 	for _, port := range r.config.Publish {
 		for _, mine := range firewall.Ports(port, addrs) {
 			for _, other := range others[mine.HostPort()] {
-				if addr, _ := other.ContainerAddress(); mine.SharesPort(other) {
-					doing, shared = "publishing port "+port.String(), append(shared, addr)
+				if holder, _ := other.ContainerAddress(); mine.SharesPort(other) {
+					return port, holder, nil
 				}
 			}
 		}
 	}
-	if len(shared) == 0 {
-		return nil
-	}
-	bridges, err := r.ourBridges()
-	if err != nil {
-		return fmt.Errorf("%s: looking whose it is: %w", doing, err)
-	}
-	for _, addr := range shared {
-		gone, err := r.isGone(bridges, addr)
-		if err != nil {
-			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
-		}
-		if !gone {
-			return r.taken(doing, addr)
-		}
-	}
-	// Those of one address would still be asked first.
-	return cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline))
+	return port, holder, nil
 }
 
 // routeLocalnet lets packets from 127.0.0.1 leave by the bridge: what comes in by it for

@@ -79,6 +79,27 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Entry("of one family, asked for of both", by("::", port(8080, "tcp")), port(8080, "tcp"), `container "web", by host link veth0, has it, for fd10::2;`),
 	)
 
+	DescribeTable("is waited for while who has it looks alive still, though it is ending", func(theirs, asked netsetgo.Publish) {
+		w := newWorld(2)
+		Expect(w.netset().Up(publishing(dual(), theirs), firstPid+1)).To(Succeed())
+		looks := 0
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if strings.HasPrefix(doing, "elements ports4") {
+				if looks++; looks == 3 {
+					w.end(w.container(2))
+				}
+			}
+			return true, nil
+		}
+		Expect(w.netset().Up(publishing(dual(), asked), firstPid)).To(Succeed())
+		Expect(looks).To(BeNumerically(">", 3))
+		w.expectNothingOpen()
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("10.10.10.2 "))
+	},
+		Entry("leading elsewhere", port(8080, "tcp"), netsetgo.Publish{HostPort: 8080, ContainerPort: 81}),
+		Entry("of one address, asked for of all", by("192.0.2.9", port(8080, "tcp")), port(8080, "tcp")),
+	)
+
 	DescribeTable("may be had by several", func(theirs, asked netsetgo.Publish) {
 		w := newWorld(2)
 		Expect(w.netset().Up(publishing(dual(), theirs), firstPid+1)).To(Succeed())
