@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test runtimes lint bench generate readme demo clean help
+.PHONY: build install test runtimes lint bench faults generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -37,6 +37,12 @@ bench: build ## measure what the rules cost a run and a packet (root); fails whe
 	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root" >&2; exit 1; }
 	@ci/packages.sh iproute2 util-linux
 	go run ./ci/bench
+
+faults: build ## put a fault into every call to the kernel (root; FAULTS=-sample: a part of all)
+	@[ "$$(id -u)" = 0 ] || { echo "make faults needs root" >&2; exit 1; }
+	@ci/packages.sh iproute2 nftables
+	go run ./ci/faults -selftest
+	go run ./ci/faults $(FAULTS)
 
 generate: ## make the fakes anew
 	go generate ./...

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a fault is.
+const (
+	fails   = iota // the call isn't made and returns an errno
+	refused        // the kernel takes a request and answers it with an errno
+	killed         // the process is killed as it makes the call
+	delayed        // the call is made when -timeout is over
+)
+
+// kindNames are the kinds for people.
+var kindNames = [...]string{fails: "error", refused: "refusal", killed: "kill", delayed: "delay"}
+
+// fault is what is put into one call.
+type fault struct {
+	kind  int
+	errno unix.Errno
+	delay time.Duration
+}
+
+func (f fault) String() string {
+	switch f.kind {
+	case fails:
+		return unix.ErrnoName(f.errno)
+	case refused:
+		return "refused with " + unix.ErrnoName(f.errno)
+	case killed:
+		return "killed"
+	}
+	return fmt.Sprintf("%s late", f.delay)
+}
+
+// errnos are what each call can return of EINTR, ENOBUFS, ENOMEM, EPERM and EBUSY, or of
+// the like where it knows none of these. EPERM is what security modules and filters of
+// system calls give anywhere; the other reasons stand beside.
+var errnos = map[string][]unix.Errno{
+	"socket":            {unix.ENOBUFS, unix.ENOMEM, unix.EPERM},             // no memory: socket(2) knows both
+	"bind":              {unix.ENOMEM, unix.EPERM},                           // netlink_bind allocates groups
+	"setsockopt":        {unix.ENOMEM, unix.EPERM},                           //
+	"sendto":            {unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EPERM}, // it waits for room in the buffer; netlink_sendmsg: no room for the datagram
+	"sendmsg":           {unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EPERM}, // the same
+	"recvfrom":          {unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EPERM}, // as recvmsg
+	"recvmsg":           {unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EPERM}, // answers were lost (netlink_overrun); a dump that has no memory to go on
+	"setns":             {unix.ENOMEM, unix.EPERM},                           // a new nsproxy; a capability is missing
+	"pidfd_open":        {unix.ENOMEM, unix.EPERM},                           // pidfd_prepare allocates a file
+	"pidfd_send_signal": {unix.ENOMEM},                                       // EPERM isn't an error there
+	"ioctl":             {unix.ENOMEM, unix.EPERM},                           // a descriptor of a namespace is a new file
+	"openat":            {unix.EINTR, unix.ENOMEM, unix.EPERM},               // open(2): slow file systems, /run may be one
+	"read":              {unix.EINTR, unix.ENOMEM, unix.EPERM},               // proc_sys_call_handler has a buffer, and hooks of BPF
+	"write":             {unix.EINTR, unix.ENOMEM, unix.EPERM, unix.EBUSY},   // the same, and what the handler of the sysctl returns
+	"flock":             {unix.EINTR, unix.ENOLCK, unix.ENOMEM, unix.EPERM},  // flock(2)
+	"fstat":             {unix.ENOMEM, unix.EPERM},                           //
+	"capget":            {unix.EPERM},                                        //
+}
+
+// refusals are what the kernel answers to requests of netlink: a device or a set that is in
+// use, no memory, a capability that is missing, no room.
+var refusals = []unix.Errno{unix.EBUSY, unix.ENOMEM, unix.EPERM, unix.ENOBUFS}
+
+// faultsOf are all that a call may meet: errors, a kill, and being late, in this order.
+func faultsOf(c call, late time.Duration) []fault {
+	var faults []fault
+	for _, errno := range errnos[c.name] {
+		faults = append(faults, fault{kind: fails, errno: errno})
+	}
+	if c.name == "sendto" {
+		for _, errno := range refusals {
+			faults = append(faults, fault{kind: refused, errno: errno})
+		}
+	}
+	return append(faults, fault{kind: killed}, fault{kind: delayed, delay: late})
+}
+
+// choose returns those of the ith call's faults that are asked for. A sample is a kill, one
+// of the errors by turns, and every fourth time being late.
+func choose(o options, faults []fault, i int) []fault {
+	if o.sample {
+		errors, ends := faults[:len(faults)-2], faults[len(faults)-2:]
+		faults = []fault{errors[i%len(errors)], ends[0]}
+		if i%4 == 0 {
+			faults = append(faults, ends[1])
+		}
+	}
+	return slices.DeleteFunc(faults, func(f fault) bool { return o.kind != "" && o.kind != kindNames[f.kind] })
+}

@@ -1,0 +1,195 @@
+// Command faults puts a fault into every call that netsetgo makes to the kernel, one at a
+// time, and looks whether it keeps its promises: after an error all is as it was before;
+// after a kill the same run again succeeds, and down then takes all away. It does so by
+// seccomp's user notification, on hosts of its own (network and mount namespaces), prints a
+// table, and fails where anything was left. It never touches the machine's network.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// options are the flags.
+type options struct {
+	binary   string
+	only     string
+	scenario string
+	kind     string
+	sample   bool
+	first    bool
+	jobs     int
+}
+
+func main() {
+	// For good: the thread becomes the host, and what it starts is on that host.
+	runtime.LockOSThread()
+	if len(os.Args) > 2 && os.Args[1] == stubName {
+		_, _ = fmt.Fprintln(os.Stderr, "faults:", stub(os.Args[2:]))
+		os.Exit(1)
+	}
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
+	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
+	flag.BoolVar(&o.sample, "sample", false, "let each call be killed and meet one of its errors, by turns, and be late every fourth: not all of them")
+	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill or delay")
+	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
+	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "how many scenarios go on at once")
+	flag.StringVar(&o.scenario, "scenario", "", "for itself: the one scenario that this process is for")
+	selftest := flag.Bool("selftest", false, "look whether it finds what is broken on purpose")
+	flag.Parse()
+	var err error
+	switch {
+	case o.scenario != "":
+		err = runOne(o)
+	case *selftest:
+		err = testItself(o)
+	default:
+		err = runAll(o)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+}
+
+var errLeft = errors.New("what netsetgo promises isn't so")
+
+// runAll runs each scenario in a process of its own, and prints its row when all before it
+// have ended.
+func runAll(o options) error {
+	type result struct {
+		row, told string
+		err       error
+	}
+	var results []chan result
+	places := make(chan struct{}, o.jobs)
+	for _, scenario := range scenarios {
+		if !strings.HasPrefix(scenario.name, o.only) {
+			continue
+		}
+		done := make(chan result, 1)
+		results = append(results, done)
+		go func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			row, told, err := o.start(scenario.name)
+			done <- result{row, told, err}
+		}()
+	}
+	_, _ = fmt.Fprintf(os.Stdout, "%-38s %6s %6s %7s %9s %6s %6s %7s %8s\n",
+		"scenario", "facts", "calls", "errors", "refusals", "kills", "delays", "left", "time")
+	failed := 0
+	for _, done := range results {
+		is := <-done
+		_, _ = fmt.Fprint(os.Stdout, is.row)
+		if is.err != nil {
+			failed++
+			_, _ = fmt.Fprint(os.Stderr, is.told)
+		}
+	}
+	if failed > 0 || len(results) == 0 {
+		return fmt.Errorf("%w in %d of %d scenarios", errLeft, failed, len(results))
+	}
+	return nil
+}
+
+// start runs one scenario in a process that ends with this one, and whose first thread can
+// become a host.
+func (o options) start(scenario string) (row, told string, err error) {
+	runtime.LockOSThread() // the process ends with the thread that starts it
+	defer runtime.UnlockOSThread()
+	arguments := []string{
+		"-binary", o.binary, "-scenario", scenario, "-kind", o.kind,
+		fmt.Sprintf("-sample=%t", o.sample), fmt.Sprintf("-first=%t", o.first),
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command("/proc/self/exe", arguments...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err = cmd.Run()
+	return stdout.String(), stderr.String(), err
+}
+
+// runOne runs one scenario here, and prints its row, and what was left on standard error.
+func runOne(o options) error {
+	// Orphans become this process's children, and are seen.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("becoming the one to whom orphans go: %w", err)
+	}
+	for _, scenario := range scenarios {
+		if scenario.name != o.scenario {
+			continue
+		}
+		s := &session{scenario: scenario, binary: o.binary}
+		defer s.end()
+		if err := s.begin(); err != nil {
+			return fmt.Errorf("%s: %w", scenario.name, err)
+		}
+		left, err := s.all(o, os.Stdout, os.Stderr)
+		if err == nil && left > 0 {
+			err = fmt.Errorf("%w: %d", errLeft, left)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", scenario.name, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("there is no scenario %q", o.scenario)
+}
+
+// all lets each call meet its faults.
+func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
+	began := time.Now()
+	var tried [delayed + 1]int
+	calls := s.calls
+	for i, c := range calls {
+		for _, f := range choose(o, faultsOf(c, s.late()), i) {
+			tried[f.kind]++
+			broken, err := s.meet(aim{i + 1, c, f})
+			if err != nil {
+				return left, fmt.Errorf("call %d, %s, %s: %w", i+1, c, f, err)
+			}
+			if broken == nil {
+				continue
+			}
+			left++
+			_, _ = fmt.Fprintf(problems, "%s: call %d, %s: %s: %s\n", s.name, i+1, c, f, strings.Join(broken, "\n    "))
+			if o.first {
+				return left, nil
+			}
+			if err := s.begin(); err != nil {
+				return left, err
+			}
+		}
+	}
+	_, _ = fmt.Fprintf(table, "%-38s %6d %6d %7d %9d %6d %6d %7d %7.0fs\n", s.name, len(s.right.host)+len(s.right.container),
+		len(calls), tried[fails], tried[refused], tried[killed], tried[delayed], left, time.Since(began).Seconds())
+	return left, nil
+}
+
+// meet tries until the call is made. Not to be in time for that is what being late is for.
+func (s *session) meet(aim aim) (broken []string, err error) {
+	const tries = 5
+	for range tries {
+		broken, err = s.try(aim)
+		if !errors.Is(err, errNotMet) {
+			break
+		}
+		if aim.fault.kind == delayed {
+			return nil, nil
+		}
+	}
+	return broken, err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// requests names what a datagram of netlink asks for; others are told by number.
+var requests = map[uint16]string{
+	unix.RTM_NEWLINK: "RTM_NEWLINK", unix.RTM_DELLINK: "RTM_DELLINK", unix.RTM_GETLINK: "RTM_GETLINK", unix.RTM_SETLINK: "RTM_SETLINK",
+	unix.RTM_NEWADDR: "RTM_NEWADDR", unix.RTM_DELADDR: "RTM_DELADDR", unix.RTM_GETADDR: "RTM_GETADDR",
+	unix.RTM_NEWROUTE: "RTM_NEWROUTE", unix.RTM_DELROUTE: "RTM_DELROUTE", unix.RTM_GETROUTE: "RTM_GETROUTE",
+	unix.RTM_NEWLINKPROP: "RTM_NEWLINKPROP", unix.RTM_DELLINKPROP: "RTM_DELLINKPROP", unix.RTM_GETNSID: "RTM_GETNSID", unix.RTM_NEWNEIGH: "RTM_NEWNEIGH",
+}
+
+// describe tells what a datagram is, by its first header.
+func describe(header []byte, length int) string {
+	kind := binary.NativeEndian.Uint16(header[4:])
+	name, ok := requests[kind]
+	// A transaction begins by a message of the same number that has but a struct nfgenmsg.
+	if kind == unix.NLMSG_MIN_TYPE && binary.NativeEndian.Uint32(header) == unix.SizeofNlMsghdr+4 {
+		name = "a transaction of nftables"
+	}
+	if !ok {
+		name = fmt.Sprintf("request %#x", kind)
+	}
+	return fmt.Sprintf("%s, %d bytes", name, length)
+}
+
+// refusal is the kernel's answer to a datagram, all whose requests it refuses: struct
+// nlmsgerr of linux/netlink.h behind a header, for each.
+func refusal(datagram []byte, errno unix.Errno) []byte {
+	var answer []byte
+	for len(datagram) >= unix.SizeofNlMsghdr {
+		length := int(binary.NativeEndian.Uint32(datagram))
+		if length < unix.SizeofNlMsghdr || length > len(datagram) {
+			break
+		}
+		header := datagram[:unix.SizeofNlMsghdr]
+		const size = unix.SizeofNlMsghdr + 4 + unix.SizeofNlMsghdr
+		answer = binary.NativeEndian.AppendUint32(answer, size)
+		answer = binary.NativeEndian.AppendUint16(answer, unix.NLMSG_ERROR)
+		answer = binary.NativeEndian.AppendUint16(answer, 0)
+		answer = append(answer, header[8:12]...) // the sequence number
+		answer = binary.NativeEndian.AppendUint32(answer, 0)
+		answer = binary.NativeEndian.AppendUint32(answer, uint32(-int32(errno)))
+		answer = append(answer, header...)
+		datagram = datagram[min(len(datagram), (length+3)&^3):]
+	}
+	return answer
+}
+
+// putAnswer puts a datagram, and the kernel as its sender, where a recvmsg wants them
+// (struct user_msghdr, linux/socket.h, with pointers of 64 bits).
+func putAnswer(n notification, answer []byte) (length int, err error) {
+	header := peek(n.pid, n.args[1], 56)
+	if len(header) < 56 {
+		return 0, fmt.Errorf("looking at a recvmsg: %d bytes", len(header))
+	}
+	field := func(offset int) uint64 { return binary.NativeEndian.Uint64(header[offset:]) }
+	sender := make([]byte, unix.SizeofSockaddrNetlink)
+	binary.NativeEndian.PutUint16(sender, unix.AF_NETLINK)
+	iovec := peek(n.pid, field(16), 16)
+	if len(iovec) < 16 || int(binary.NativeEndian.Uint64(iovec[8:])) < len(answer) {
+		return 0, fmt.Errorf("the room of a recvmsg is smaller than %d bytes", len(answer))
+	}
+	binary.NativeEndian.PutUint32(header[8:], uint32(len(sender)))
+	binary.NativeEndian.PutUint32(header[48:], 0) // flags
+	for _, part := range []struct {
+		address uint64
+		data    []byte
+	}{{field(0), sender}, {binary.NativeEndian.Uint64(iovec), answer}, {n.args[1], header}} {
+		if err := poke(n.pid, part.address, part.data); err != nil {
+			return 0, fmt.Errorf("answering a recvmsg: %w", err)
+		}
+	}
+	return len(answer), nil
+}

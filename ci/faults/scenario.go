@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// scenario is a run that meets faults, and what is around it. In arguments and states PID is
+// the container's.
+type scenario struct {
+	name string
+	// other connects another container first, for good.
+	other bool
+	// before connects the container, where the run needs that; gone ends it afterwards.
+	before invocation
+	gone   bool
+	// run is the one that meets faults.
+	run invocation
+	// undoes says that it promises to undo all when it fails. One that doesn't promises
+	// that the same again ends what it began.
+	undoes bool
+}
+
+// invocation is netsetgo with arguments, and what it reads.
+type invocation struct {
+	arguments string
+	state     string
+}
+
+func (i invocation) is() bool { return i != invocation{} }
+
+func (i invocation) command(binary, pid string) ([]string, string) {
+	return append([]string{binary}, strings.Fields(strings.ReplaceAll(i.arguments, "PID", pid))...),
+		strings.ReplaceAll(i.state, "PID", pid)
+}
+
+// bridgeName is netsetgo's own choice.
+const bridgeName = "brg0"
+
+const (
+	plain = "-nat=false -pid PID"
+	full  = "-bridgeAddress 10.10.10.1/24,fd10::1/64 -publish 8080:80/udp -pid PID"
+	down  = "down -pid PID"
+)
+
+// hook is a run of a runtime's.
+func hook(status, pid string) invocation {
+	return invocation{"-containerInterface eth0 -publish 8080:80", fmt.Sprintf(`{"ociVersion":"1.0.2","id":"faults","status":%q,"pid":%s,"bundle":"/"}`, status, pid)}
+}
+
+// ofInterface are the flags that name the container interface for a later run.
+func (s scenario) ofInterface() string {
+	if s.run.state != "" {
+		return " -containerInterface eth0"
+	}
+	return ""
+}
+
+var scenarios = []scenario{
+	{name: "up -nat=false", run: invocation{arguments: plain}, undoes: true},
+	{name: "up, on a bridge that others use", other: true, run: invocation{arguments: "-pid PID"}, undoes: true},
+	{name: "up, NAT, IPv6 and a port", run: invocation{arguments: full}, undoes: true},
+	{name: "up again", before: invocation{arguments: full}, run: invocation{arguments: full}, undoes: true},
+	{name: "hook: created", run: hook("created", "PID"), undoes: true},
+	{name: "down -nat=false", before: invocation{arguments: plain}, run: invocation{arguments: down}},
+	{name: "down, from a bridge that others use", other: true, before: invocation{arguments: full}, run: invocation{arguments: down}},
+	{name: "down, NAT, IPv6 and a port", before: invocation{arguments: full}, run: invocation{arguments: down}},
+	{name: "hook: stopped", before: hook("created", "PID"), gone: true, run: hook("stopped", "0")},
+}

@@ -1,0 +1,362 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/netsetgo/netsetgo/ci/state"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// session tries the faults of one scenario, on one host with one container.
+type session struct {
+	scenario
+	binary string
+
+	host      *host
+	container *container
+	others    []*container
+	known     []string // children that are there anyway
+
+	// What both namespaces are like before all, before the run, and after it.
+	base, ready, right both
+	// later is what they are like after it on a bridge whose notes already lead to the next
+	// address: what a run may come to that follows a killed one.
+	later both
+	// alias is what the bridge of another container notes before all.
+	alias string
+	// calls are those of the run when it meets no fault, and took is how long it takes.
+	calls []call
+	took  time.Duration
+}
+
+// both is the host's state and the container's.
+type both struct{ host, container state.State }
+
+func (b both) differences(other both) []string {
+	var lines []string
+	for _, line := range state.Differences(b.host, other.host) {
+		lines = append(lines, "host: "+line)
+	}
+	for _, line := range state.Differences(b.container, other.container) {
+		lines = append(lines, "container: "+line)
+	}
+	return lines
+}
+
+// begin makes host and container, and lets the scenario go by once without and once with a
+// supervisor, but with no fault.
+func (s *session) begin() error {
+	s.end()
+	var err error
+	if s.host, err = newHost(); err != nil {
+		return err
+	}
+	if s.container, err = newContainer(); err != nil {
+		return err
+	}
+	if s.other {
+		other, err := newContainer()
+		if err != nil {
+			return err
+		}
+		s.others = append(s.others, other)
+		if err := s.whole(invocation{arguments: strings.ReplaceAll(full, "8080", "8081")}, other); err != nil {
+			return err
+		}
+		bridge, err := netlink.LinkByName(bridgeName)
+		if err != nil {
+			return fmt.Errorf("looking for the bridge: %w", err)
+		}
+		s.alias = bridge.Attrs().Alias
+	}
+	// The first run may load modules of the kernel's, which add sysctls.
+	if err := s.pass(); err != nil {
+		return err
+	}
+	if s.base, err = s.read(); err != nil {
+		return err
+	}
+	if s.known, err = children(); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if s.ready, err = s.read(); err != nil {
+		return err
+	}
+	began := time.Now()
+	o, err := s.supervise(aim{})
+	s.took = time.Since(began)
+	if err == nil && o.code != 0 {
+		err = fmt.Errorf("without a fault: exit %d: %s", o.code, o.stderr)
+	}
+	if err != nil {
+		return err
+	}
+	s.calls = o.calls
+	if s.right, err = s.read(); err != nil {
+		return err
+	}
+	if s.undoes && !s.before.is() {
+		if err := s.forget(); err != nil {
+			return err
+		}
+		if err := s.whole(s.run, s.container); err != nil {
+			return err
+		}
+		if s.later, err = s.read(); err != nil {
+			return err
+		}
+	}
+	if err := s.restore(); err != nil {
+		return err
+	}
+	if left, err := s.isLike(s.base); err != nil || left != nil {
+		return cmp.Or(err, fmt.Errorf("without a fault, this is left: %s", strings.Join(left, "; ")))
+	}
+	return nil
+}
+
+// elements of the rules that are a container's alone.
+var elements = regexp.MustCompile(`^nft table (\S+) netsetgo (?:set|map) ((?:senders|targets|ports|published)[46]): element (.*)$`)
+
+// forget takes away what the container has of the bridge, which stays.
+func (s *session) forget() error {
+	for fact := range s.right.host {
+		if _, was := s.ready.host[fact]; was {
+			continue
+		}
+		if part := elements.FindStringSubmatch(fact); part != nil {
+			out, err := exec.Command("nft", "delete", "element", part[1], "netsetgo", part[2], "{", part[3], "}").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("deleting %s: %w: %s", fact, err, out)
+			}
+		}
+	}
+	return s.container.disconnect()
+}
+
+// pass lets the scenario go by, whole.
+func (s *session) pass() error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if err := s.whole(s.run, s.container); err != nil {
+		return err
+	}
+	return s.restore()
+}
+
+// prepare does what comes before the run.
+func (s *session) prepare() error {
+	if !s.before.is() {
+		return nil
+	}
+	if err := s.whole(s.before, s.container); err != nil {
+		return err
+	}
+	if !s.gone {
+		return nil
+	}
+	s.container.end()
+	_, err := eventually(func() (bool, error) {
+		_, err := exec.Command("ip", "link", "show", "veth0").CombinedOutput()
+		return err != nil, nil
+	})
+	return err
+}
+
+// restore makes the host and the container what they were before all.
+func (s *session) restore() error {
+	if s.gone {
+		var err error
+		s.container, err = newContainer()
+		return err
+	}
+	if err := s.whole(invocation{arguments: down + s.ofInterface()}, s.container); err != nil {
+		return err
+	}
+	if s.other {
+		// Where the next run starts to look is remembered as long as the bridge is there.
+		bridge, err := netlink.LinkByName(bridgeName)
+		if err == nil {
+			err = netlink.LinkSetAlias(bridge, s.alias)
+		}
+		if err != nil {
+			return fmt.Errorf("taking the bridge's notes back: %w", err)
+		}
+	}
+	return s.container.calm()
+}
+
+// whole runs netsetgo without a supervisor, which has to succeed.
+func (s *session) whole(i invocation, c *container) error {
+	command, stdin := i.command(s.binary, c.pid())
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+func (s *session) supervise(aim aim) (outcome, error) {
+	i := s.run
+	if aim.fault.kind == delayed {
+		i.arguments += fmt.Sprintf(" -timeout %s", s.timeout())
+	}
+	command, stdin := i.command(s.binary, s.container.pid())
+	return supervise(command, stdin, aim)
+}
+
+// timeout is long enough for a run that nothing delays.
+func (s *session) timeout() time.Duration {
+	return max(3*s.took, 50*time.Millisecond).Round(time.Millisecond)
+}
+
+// late is what makes a run exceed it.
+func (s *session) late() time.Duration { return s.timeout() + 10*time.Millisecond }
+
+func (s *session) read() (both, error) {
+	var b both
+	var err error
+	if b.host, err = s.host.reader.Read(s.host.namespace); err != nil || s.gone {
+		return b, err
+	}
+	b.container, err = s.host.reader.Read(s.container.namespace)
+	return b, err
+}
+
+// isLike returns in what the state differs from the one wanted that is nearest, once it
+// differs no less.
+func (s *session) isLike(wanted ...both) (left []string, err error) {
+	_, err = eventually(func() (bool, error) {
+		is, err := s.read()
+		for i, one := range wanted {
+			if differences := one.differences(is); i == 0 || len(differences) < len(left) {
+				left = differences
+			}
+		}
+		return len(left) == 0, err
+	})
+	return left, err
+}
+
+// try lets a call meet a fault, and returns in what the promises weren't kept; nil
+// where they were.
+func (s *session) try(aim aim) (broken []string, err error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	o, err := s.supervise(aim)
+	if err != nil {
+		return nil, err
+	}
+	if broken, err = s.leftovers(); err != nil || broken != nil {
+		return broken, err
+	}
+	if broken, err = s.judge(o, aim.fault); err != nil || broken != nil || o.met {
+		return broken, err
+	}
+	return nil, fmt.Errorf("%w: %d calls", errNotMet, len(o.calls))
+}
+
+// judge compares what a run left with what it promises, and makes all as it was before.
+func (s *session) judge(o outcome, f fault) (broken []string, err error) {
+	switch {
+	case f.kind == killed && o.met:
+		broken, err = s.again()
+	case o.code == 0:
+		broken, err = s.named(s.isLike(s.right))("it exited 0, and the result isn't as without a fault")
+	case o.code != 1:
+		return []string{fmt.Sprintf("exit %d: %s", o.code, o.stderr)}, nil
+	case f.kind == fails && f.errno == unix.EINTR && o.met:
+		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
+	case !isMessage(o.stderr):
+		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
+	case s.undoes:
+		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
+		if !s.before.is() {
+			return broken, err // all is as before
+		}
+	default:
+		broken, err = s.again()
+	}
+	if err != nil || broken != nil {
+		return broken, err
+	}
+	if err := s.restore(); err != nil {
+		return []string{"it can't be taken down: " + err.Error()}, nil
+	}
+	return s.named(s.isLike(s.base))("after down, something is left")
+}
+
+// named puts a heading above what differs.
+func (s *session) named(left []string, err error) func(heading string) ([]string, error) {
+	return func(heading string) ([]string, error) {
+		if err != nil || len(left) == 0 {
+			return nil, err
+		}
+		return append([]string{heading}, left...), nil
+	}
+}
+
+// again makes the same run again, which has to end as it does without a fault.
+func (s *session) again() ([]string, error) {
+	if err := s.whole(s.run, s.container); err != nil {
+		return []string{"the same run again fails: " + err.Error()}, nil
+	}
+	return s.named(s.isLike(s.right, s.later))("the same run again ends otherwise than without a fault")
+}
+
+// leftovers are processes, and the lock, that outlive the run.
+func (s *session) leftovers() (broken []string, err error) {
+	free, err := unlocked()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the lock: %w", err)
+	}
+	if !free {
+		broken = append(broken, "the lock is held")
+	}
+	pids, err := children()
+	if err != nil {
+		return nil, fmt.Errorf("looking for processes: %w", err)
+	}
+	for _, pid := range pids {
+		if !s.gone && !slices.Contains(s.known, pid) {
+			broken = append(broken, "process "+pid+" is left")
+		}
+	}
+	return broken, nil
+}
+
+// end lets go of all; the host ends with the thread, or with the next.
+func (s *session) end() {
+	for _, c := range append(s.others, s.container) {
+		if c != nil {
+			c.end()
+		}
+	}
+	if s.host != nil {
+		_ = s.host.namespace.Close()
+	}
+	s.others, s.container, s.host = nil, nil, nil
+}
+
+func isMessage(text string) bool {
+	return strings.HasPrefix(text, "netsetgo: ") && strings.HasSuffix(text, "\n")
+}
+
+var errNotMet = errors.New("the call wasn't made")

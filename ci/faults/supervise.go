@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// call is one call that counts, of a whole process: strace counts those of each thread.
+type call struct {
+	name   string
+	detail string // what it is about, for people
+}
+
+func (c call) String() string { return strings.TrimSpace(c.name + " " + c.detail) }
+
+// aim is the fault that a call is to meet: the nth, which is expected to be of some name.
+// Without an nth, none does.
+type aim struct {
+	nth   int
+	call  call
+	fault fault
+}
+
+// outcome is how a supervised run ended.
+type outcome struct {
+	calls  []call
+	met    bool // the fault
+	code   int  // -1 where a signal ended it
+	stderr string
+}
+
+// patience is how long a supervised run may take.
+const patience = 30 * time.Second
+
+// supervisor lets one process run, and puts a fault into one of its calls.
+type supervisor struct {
+	process  int
+	listener int
+	aim      aim
+	last     notification
+	outcome  outcome
+	// refused has what stands for the kernel's answer, by the socket that it comes from.
+	refused map[uint64][]byte
+}
+
+// supervise runs a command on the thread's host, and has one of its calls meet a fault.
+func supervise(command []string, stdin string, aim aim) (outcome, error) {
+	mine, its, err := socketPair()
+	if err != nil {
+		return outcome{}, err
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command("/proc/self/exe", append([]string{stubName}, command...)...)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &stderr
+	cmd.ExtraFiles = []*os.File{its}
+	// A signal during a call that waits for its answer would make it begin, and count, anew;
+	// Go's own are those by which it preempts.
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err = cmd.Start()
+	_ = its.Close()
+	if err != nil {
+		_ = mine.Close()
+		return outcome{}, fmt.Errorf("starting the stub: %w", err)
+	}
+	s := &supervisor{process: cmd.Process.Pid, aim: aim, refused: map[uint64][]byte{}}
+	err = s.take(mine)
+	_ = mine.Close()
+	if err == nil {
+		err = s.watch()
+		_ = unix.Close(s.listener)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+	}
+	_ = cmd.Wait() // the state says it
+	s.outcome.code, s.outcome.stderr = cmd.ProcessState.ExitCode(), stderr.String()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, s.outcome.stderr)
+	}
+	return s.outcome, err
+}
+
+func socketPair() (mine, its *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a pair of sockets: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "supervisor"), os.NewFile(uintptr(fds[1]), "stub"), nil
+}
+
+// take gets the listener out of the stub.
+func (s *supervisor) take(socket *os.File) error {
+	number := make([]byte, 4)
+	if n, err := socket.Read(number); err != nil || n != len(number) {
+		return fmt.Errorf("waiting for the stub: %w", err)
+	}
+	pidfd, err := unix.PidfdOpen(s.process, 0)
+	if err != nil {
+		return fmt.Errorf("opening the stub: %w", err)
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	s.listener, err = unix.PidfdGetfd(pidfd, int(binary.NativeEndian.Uint32(number)), 0)
+	if err != nil {
+		return fmt.Errorf("taking the listener: %w", err)
+	}
+	_, err = socket.Write([]byte{1})
+	return err
+}
+
+// watch answers notifications until the last thread has ended.
+func (s *supervisor) watch() error {
+	end := time.Now().Add(patience)
+	for {
+		poll := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, int(time.Until(end).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("waiting for a notification: %w", err)
+		case n == 0:
+			return fmt.Errorf("it didn't end within %s", patience)
+		case poll[0].Revents&unix.POLLIN == 0:
+			return nil // POLLHUP: nobody has the filter any more
+		}
+		notified, ok, err := receive(s.listener)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := s.answer(notified); err != nil {
+			return err
+		}
+	}
+}
+
+// answer decides what becomes of a call.
+func (s *supervisor) answer(n notification) error {
+	if answer, ok := s.refused[n.args[0]]; ok && watched[n.number] == "recvmsg" {
+		delete(s.refused, n.args[0])
+		s.count(n)
+		length, err := putAnswer(n, answer)
+		if err != nil {
+			return err
+		}
+		return respond(s.listener, response{id: n.id, value: int64(length)})
+	}
+	if !s.count(n) || len(s.outcome.calls) != s.aim.nth || watched[n.number] != s.aim.call.name {
+		return respond(s.listener, goOn(n))
+	}
+	s.outcome.met = true
+	switch s.aim.fault.kind {
+	case fails:
+		return respond(s.listener, response{id: n.id, err: -int32(s.aim.fault.errno)})
+	case refused:
+		request := peek(n.pid, n.args[1], int(n.args[2]))
+		s.refused[n.args[0]] = refusal(request, s.aim.fault.errno)
+		return respond(s.listener, response{id: n.id, value: int64(len(request))})
+	case killed:
+		return unix.Kill(s.process, unix.SIGKILL)
+	case delayed:
+		time.Sleep(s.aim.fault.delay) //nolint:forbidigo // to be late is what it is for
+	}
+	return respond(s.listener, goOn(n))
+}
+
+// count adds a call, if it counts: if it is netsetgo's own and not that of Go's runtime.
+func (s *supervisor) count(n notification) bool {
+	again := n.pid == s.last.pid && n.number == s.last.number && n.args == s.last.args
+	s.last = n
+	c := call{name: watched[n.number]}
+	switch c.name {
+	case "openat":
+		c.detail = unix.ByteSliceToString(peek(n.pid, n.args[1], 256))
+		// The runtime asks how much of the machine it may use, and does without an answer.
+		for _, prefix := range []string{"/sys/", "/proc/self/cgroup", "/proc/self/mountinfo"} {
+			if strings.HasPrefix(c.detail, prefix) {
+				return false
+			}
+		}
+	case "read", "write":
+		// All else of these is about standard streams, and what wakes up the runtime.
+		path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", s.process, n.args[0]))
+		// A sysctl whose lock is held makes the call begin anew (restart_syscall).
+		if err != nil || !strings.HasPrefix(path, "/proc/sys/") || again {
+			return false
+		}
+		c.detail = path
+	case "sendto":
+		if header := peek(n.pid, n.args[1], unix.SizeofNlMsghdr); len(header) == unix.SizeofNlMsghdr {
+			c.detail = describe(header, int(n.args[2]))
+		}
+	}
+	s.outcome.calls = append(s.outcome.calls, c)
+	return true
+}

@@ -1,0 +1,204 @@
+package state
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// kind is one more kind of thing that netlink lists, after links.
+type kind struct {
+	name    string
+	request int
+	family  int
+	// header is how long what stands before the attributes is; index is where in it the
+	// index of a link is, or -1.
+	header, index int
+	attributes    map[uint16]attribute
+}
+
+var kinds = []kind{
+	{"address", unix.RTM_GETADDR, unix.AF_UNSPEC, unix.SizeofIfAddrmsg, 4, map[uint16]attribute{
+		unix.IFA_CACHEINFO: nothing("times"), unix.IFA_LABEL: {name: "label", as: asText},
+		unix.IFA_ADDRESS: {name: "address"}, unix.IFA_LOCAL: {name: "local"}, unix.IFA_BROADCAST: {name: "broadcast"}, unix.IFA_FLAGS: {name: "flags"},
+	}},
+	{"route", unix.RTM_GETROUTE, unix.AF_UNSPEC, unix.SizeofRtMsg, -1, map[uint16]attribute{
+		unix.RTA_CACHEINFO: nothing("times"), unix.RTA_OIF: {name: "dev", as: asIndex}, unix.RTA_IIF: {name: "iif", as: asIndex},
+		unix.RTA_DST: {name: "to"}, unix.RTA_GATEWAY: {name: "via"}, unix.RTA_PREFSRC: {name: "src"},
+		unix.RTA_TABLE: {name: "table", as: asNumber}, unix.RTA_PRIORITY: {name: "metric", as: asNumber},
+	}},
+	{"rule", unix.RTM_GETRULE, unix.AF_UNSPEC, unix.SizeofRtMsg, -1, nil},
+	{"forwarding entry", unix.RTM_GETNEIGH, unix.AF_BRIDGE, unix.SizeofNdMsg, 4, map[uint16]attribute{
+		unix.NDA_CACHEINFO: nothing("times"), unix.NDA_PROBES: nothing("probes"),
+		unix.NDA_MASTER: {name: "master", as: asIndex}, unix.NDA_LLADDR: {name: "mac"},
+	}},
+}
+
+// readRest reads addresses, routes, rules and forwarding entries: each is one fact.
+func readRest(state State) error {
+	messages, err := dump(unix.RTM_GETLINK, nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize())
+	if err != nil {
+		return fmt.Errorf("reading links: %w", err)
+	}
+	names := linkNames(messages)
+	for _, kind := range kinds {
+		body := make([]byte, kind.header)
+		body[0] = byte(kind.family)
+		messages, err := dump(kind.request, body)
+		if err != nil {
+			return fmt.Errorf("reading each %s: %w", kind.name, err)
+		}
+		for _, message := range messages {
+			if len(message) >= kind.header {
+				state[kind.fact(message, names)] = ""
+			}
+		}
+	}
+	return nil
+}
+
+// fact tells a whole message: the header, then the attributes in order.
+func (k kind) fact(message []byte, names links) string {
+	header, link := slices.Clone(message[:k.header]), ""
+	if k.index >= 0 {
+		at := header[k.index : k.index+4]
+		link = " dev " + names.name(nl.NativeEndian().Uint32(at))
+		copy(at, make([]byte, 4))
+	}
+	of := State{}
+	of.add("", message[k.header:], k.attributes, names)
+	var words []string
+	for name, value := range of {
+		words = append(words, name+" "+readable(value))
+	}
+	slices.Sort(words)
+	return k.name + link + strings.Join(words, "") + " header " + hex.EncodeToString(header)
+}
+
+// readable tells an address as such.
+func readable(value string) string {
+	raw, err := hex.DecodeString(value)
+	if addr, ok := netip.AddrFromSlice(raw); err == nil && ok {
+		return addr.String()
+	}
+	return cmp.Or(value, "there")
+}
+
+// dump lists what the kernel has of something, again where that changed meanwhile.
+func dump(request int, body []byte) ([][]byte, error) {
+	const tries = 100
+	for range tries {
+		req := nl.NewNetlinkRequest(request, unix.NLM_F_DUMP)
+		req.AddRawData(body)
+		messages, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		if !errors.Is(err, nl.ErrDumpInterrupted) {
+			return messages, err
+		}
+	}
+	return nil, nl.ErrDumpInterrupted
+}
+
+// ruleset is the text of nftables of one namespace, and of which generation it is.
+type ruleset struct {
+	generation string
+	text       string
+}
+
+// counters count by themselves.
+var counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)
+
+// read runs nft only where the generation isn't that of the text, since it takes longer
+// than all else.
+func (r *ruleset) read(state State) error {
+	const getGeneration = 16 // NFT_MSG_GETGEN, linux/netfilter/nf_tables.h
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|getGeneration, 0)
+	request.AddData(&nl.Nfgenmsg{})
+	messages, err := request.Execute(unix.NETLINK_NETFILTER, 0)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a kernel without nftables
+	}
+	if err != nil || len(messages) == 0 {
+		return fmt.Errorf("reading the generation of nftables: %w", cmp.Or(err, errors.New("no answer")))
+	}
+	if generation := hex.EncodeToString(messages[0][:12]); generation != r.generation {
+		out, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("nft list ruleset: %w: %s", err, out)
+		}
+		*r = ruleset{generation, counters.ReplaceAllString(string(out), "counter")}
+	}
+	addRuleset(state, r.text)
+	return nil
+}
+
+// addRuleset makes a fact of each line, and of each element, under the blocks around it.
+func addRuleset(state State, text string) {
+	var blocks []string
+	elements := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		list, begins := strings.CutPrefix(line, "elements = {")
+		elements = elements || begins
+		fact := "nft " + strings.Join(blocks, " ") + ": "
+		switch {
+		case line == "":
+		case elements:
+			for element := range strings.SplitSeq(strings.TrimSuffix(list, "}"), ",") {
+				if element = strings.TrimSpace(element); element != "" {
+					state[fact+"element "+element] = ""
+				}
+			}
+			elements = !strings.HasSuffix(line, "}")
+		case line == "}":
+			blocks = blocks[:max(0, len(blocks)-1)]
+		case strings.HasSuffix(line, " {"):
+			blocks = append(blocks, strings.TrimSuffix(line, " {"))
+			state["nft "+strings.Join(blocks, " ")] = ""
+		default:
+			fact += line
+			for has(state, fact) { // a rule may be there twice
+				fact += " (again)"
+			}
+			state[fact] = ""
+		}
+	}
+}
+
+func has(state State, fact string) bool { _, ok := state[fact]; return ok }
+
+// sysctls are those of the namespace of who looks.
+const sysctls = "/proc/sys/net"
+
+// A counter among them.
+const counts = "netfilter/nf_conntrack_count"
+
+// readSysctls reads each that can be read.
+func readSysctls(state State) error {
+	err := filepath.WalkDir(sysctls, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasSuffix(path, counts) {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil // it can only be written to, or has no value yet
+		}
+		state["sysctl "+strings.TrimPrefix(path, "/proc/sys/")] = strings.TrimSpace(string(text))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading sysctls: %w", err)
+	}
+	return nil
+}

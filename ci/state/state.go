@@ -1,0 +1,132 @@
+// Package state reads all that netsetgo could change of a network namespace as facts, so
+// that what was there before can be compared with what is there after: links with all
+// their attributes, addresses, routes, rules, forwarding entries, nftables with its
+// elements, and every sysctl of net. It never changes anything, and leaves out what changes
+// by itself: neighbours, counters, timers, and the numbers that the kernel gives out.
+package state
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// State is a namespace's facts: what is told of, such as "link brg0 mtu", and what of it.
+type State map[string]string
+
+// Reader reads states. It remembers texts of nftables, which cost most, for as long as the
+// kernel says that nothing changed there.
+type Reader struct {
+	rulesets map[uint64]ruleset // by the namespace's inode
+}
+
+// Read returns the state of a namespace. It is read by a thread of its own, which ends in
+// that namespace.
+func (r *Reader) Read(namespace *os.File) (State, error) {
+	var inode unix.Stat_t
+	if err := unix.Fstat(int(namespace.Fd()), &inode); err != nil {
+		return nil, fmt.Errorf("looking at a namespace: %w", err)
+	}
+	if r.rulesets == nil {
+		r.rulesets = map[uint64]ruleset{}
+	}
+	type result struct {
+		state State
+		err   error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // for good
+		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- result{nil, fmt.Errorf("entering a namespace: %w", err)}
+			return
+		}
+		known := r.rulesets[inode.Ino]
+		state, err := read(&known)
+		r.rulesets[inode.Ino] = known
+		done <- result{state, err}
+	}()
+	read := <-done
+	return read.state, read.err
+}
+
+// read reads the state of the thread's namespace.
+func read(known *ruleset) (State, error) {
+	state := State{}
+	for _, part := range []func(State) error{readLinks, readRest, known.read, readSysctls} {
+		if err := part(state); err != nil {
+			return nil, err
+		}
+	}
+	return state, nil
+}
+
+// Differences are the facts in which two states differ, one a line: -FACT of the first
+// alone, +FACT of the second alone, or FACT: VALUE -> VALUE. Of a link that only one has,
+// the attributes and sysctls aren't told one by one.
+func Differences(before, after State) []string {
+	var lines []string
+	gone, made := before.without(after), after.without(before)
+	for _, link := range gone {
+		lines = append(lines, "-link "+link)
+	}
+	for _, link := range made {
+		lines = append(lines, "+link "+link)
+	}
+	for fact, was := range before {
+		is, ok := after[fact]
+		switch {
+		case ok && is != was:
+			lines = append(lines, fmt.Sprintf("%s: %s -> %s", fact, was, is))
+		case !ok && !isOf(fact, gone):
+			lines = append(lines, "-"+line(fact, was))
+		}
+	}
+	for fact, is := range after {
+		if _, ok := before[fact]; !ok && !isOf(fact, made) {
+			lines = append(lines, "+"+line(fact, is))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// without are the links that another state hasn't.
+func (s State) without(other State) []string {
+	var links []string
+	for fact := range s {
+		link, ok := strings.CutSuffix(fact, " name")
+		if link, is := strings.CutPrefix(link, "link "); ok && is && !has(other, fact) {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
+func isOf(fact string, links []string) bool {
+	return slices.ContainsFunc(links, func(link string) bool {
+		return strings.HasPrefix(fact, "link "+link+" ") || strings.HasPrefix(fact, "bridge link "+link+" ") ||
+			strings.HasPrefix(fact, "sysctl ") && strings.Contains(fact, "/"+link+"/")
+	})
+}
+
+func line(fact, value string) string {
+	if value == "" {
+		return fact
+	}
+	return fact + " = " + value
+}
+
+// String has all facts in order, for who wants to see them.
+func (s State) String() string {
+	var text strings.Builder
+	for _, fact := range slices.Sorted(maps.Keys(s)) {
+		text.WriteString(line(fact, s[fact]) + "\n")
+	}
+	return text.String()
+}
