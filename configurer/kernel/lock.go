@@ -23,7 +23,7 @@ func (System) TryLock(held configurer.Lock, exclusive bool) (configurer.Lock, er
 	if mine, ok := held.(*lock); ok {
 		return mine, flock(mine.fd, how)
 	}
-	fd, err := unix.Open(lockPath, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	fd, err := openFile(lockPath, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock %s, for which netsetgo has to write to /run: %w", lockPath, err)
 	}

@@ -94,7 +94,7 @@ var errNoNamespaceFile = errors.New("this file isn't a network namespace; use on
 // openNamespace opens a file and makes sure that it is a network namespace. It
 // doesn't wait, should it be a pipe.
 func openNamespace(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := openFile(path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +118,13 @@ func (System) Connect(container *os.File) (configurer.Conn, error) {
 		return open(true)
 	}
 	runtime.LockOSThread()
-	// Not by number, as netns.Get does: /proc may be of another pid namespace.
-	own, err := netns.GetFromPath("/proc/thread-self/ns/net")
+	// Not by number, as netns.Get has it: /proc may be of another pid namespace.
+	fd, err := openFile("/proc/thread-self/ns/net", unix.O_RDONLY)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("opening netsetgo's own network namespace: %w", err)
 	}
+	own := netns.NsHandle(fd)
 	defer func() { _ = own.Close() }()
 	if own.Equal(netns.NsHandle(container.Fd())) {
 		runtime.UnlockOSThread()

@@ -26,7 +26,7 @@ func (c *conn) Sysctl(key string) (string, error) {
 }
 
 func writeSysctl(change configurer.SetSysctl) error {
-	fd, err := unix.Open(sysctls+change.Key, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := openFile(sysctls+change.Key, unix.O_WRONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
 	}
