@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/netsetgo/netsetgo/configurer"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -109,40 +108,64 @@ func openNamespace(path string) (*os.File, error) {
 var errOwnNamespace = errors.New("connecting to the container's network namespace: it is netsetgo's own, that of the host; " +
 	"name a process or namespace of a container, which has to have its own")
 
-// Connect implements configurer.Kernel. The socket is opened by the calling
-// thread, which goes into the container's namespace and comes back. Should it not
-// come back, it stays locked to its goroutine, and the error says so: nothing but
-// that goroutine ever runs in the wrong namespace.
-func (System) Connect(container *os.File) (configurer.Conn, error) {
+// Connect implements configurer.Kernel. The socket to a container is opened by a thread of
+// its own, which goes into that namespace for good and ends there. The calling thread
+// stays on the host: coming back may fail, and sysctls are those of the namespace of who
+// writes them, also when they are undone.
+func (s System) Connect(container *os.File) (configurer.Conn, error) {
 	if container == nil {
 		return open(true)
 	}
-	runtime.LockOSThread()
-	// Not by number, as netns.Get has it: /proc may be of another pid namespace.
-	fd, err := openFile("/proc/thread-self/ns/net", unix.O_RDONLY)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("opening netsetgo's own network namespace: %w", err)
+	if err := s.refuseOwn(container); err != nil {
+		return nil, err
 	}
-	own := netns.NsHandle(fd)
-	defer func() { _ = own.Close() }()
-	if own.Equal(netns.NsHandle(container.Fd())) {
-		runtime.UnlockOSThread()
-		return nil, errOwnNamespace
-	}
-	if err := netns.Set(netns.NsHandle(container.Fd())); err != nil {
-		runtime.UnlockOSThread()
+	var conn configurer.Conn
+	var err error
+	onOwnThread(func() { conn, err = enter(container) })
+	return conn, err
+}
+
+// onOwnThread does something on a thread that ends afterwards.
+func onOwnThread(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The process's first thread never ends. While it is held, another is had.
+			defer runtime.UnlockOSThread()
+			onOwnThread(do)
+			return
+		}
+		do() // and isn't unlocked, which is what ends the thread
+	}()
+	<-done
+}
+
+func enter(container *os.File) (configurer.Conn, error) {
+	if err := unix.Setns(int(container.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("entering the container's network namespace: %w", err)
 	}
-	conn, err := open(false)
-	if back := netns.Set(own); back != nil {
-		if err == nil {
-			err = conn.Close()
-		}
-		return nil, errors.Join(fmt.Errorf("coming back from the container's network namespace: %w", back), err)
+	return open(false)
+}
+
+// refuseOwn compares a namespace with that of the calling thread.
+func (s System) refuseOwn(container *os.File) error {
+	// Not by number: /proc may be of another pid namespace.
+	own, err := openNamespace("/proc/thread-self/ns/net")
+	if err != nil {
+		return fmt.Errorf("opening netsetgo's own network namespace: %w", err)
 	}
-	runtime.UnlockOSThread()
-	return conn, err
+	defer func() { _ = own.Close() }()
+	mine, err := s.Inode(own)
+	if err != nil {
+		return err
+	}
+	its, err := s.Inode(container)
+	if err == nil && mine == its {
+		err = errOwnNamespace
+	}
+	return err
 }
 
 // Inode implements configurer.Kernel.
