@@ -146,7 +146,7 @@ func (r *run) clearName() error {
 	}
 	again, err := r.unfinished()
 	if err == nil && again.Index == host.Index {
-		err = r.delete(host, "what a killed run left")
+		err = r.clear(again)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, errFinished) && !errors.Is(err, errForeign) {
 		return err
@@ -155,6 +155,25 @@ func (r *run) clearName() error {
 		return err
 	}
 	return errAgain
+}
+
+// clear deletes a host link that a killed run left, and what the rules have of it: that would
+// stay until somebody leases its addresses again, which may be never.
+func (r *run) clear(host Link) error {
+	const why = "what a killed run left"
+	elements, err := r.hostLinkElements(host)
+	if err != nil {
+		return err
+	}
+	if err := r.delete(host, why); err != nil {
+		return err
+	}
+	owner := lease.ReadOwner(host.Altnames)
+	err = errors.Join(r.deleteElements(elements, why), r.forgetFlows(owner.Ports, owner.Addresses))
+	if errors.Is(err, ErrNoFirewall) {
+		return nil
+	}
+	return err
 }
 
 var errFinished = errors.New("the attachment is finished")
