@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -79,15 +80,24 @@ func faultsOf(c call, late time.Duration) []fault {
 	return append(faults, fault{kind: killed}, fault{kind: delayed, delay: late})
 }
 
-// choose returns those of the ith call's faults that are asked for. A sample is a kill, one
-// of the errors by turns, and every fourth time being late.
-func choose(o options, faults []fault, i int) []fault {
+// choose returns those faults of the ith call that are asked for. A sample is one of its
+// errors, by turns; a kill where the one before may have changed something, since between
+// others it leaves the same; and every fourth time a kill and being late anyway.
+func choose(o options, calls []call, i int, late time.Duration) []fault {
+	faults := faultsOf(calls[i], late)
 	if o.sample {
-		errors, ends := faults[:len(faults)-2], faults[len(faults)-2:]
-		faults = []fault{errors[i%len(errors)], ends[0]}
+		errors, kill, delay := faults[:len(faults)-2], faults[len(faults)-2], faults[len(faults)-1]
+		faults = []fault{errors[i%len(errors)]}
 		if i%4 == 0 {
-			faults = append(faults, ends[1])
+			faults = append(faults, kill, delay)
+		} else if i > 0 && calls[i-1].changes() {
+			faults = append(faults, kill)
 		}
 	}
 	return slices.DeleteFunc(faults, func(f fault) bool { return o.kind != "" && o.kind != kindNames[f.kind] })
+}
+
+// changes says whether a call may change something on the host or in the container.
+func (c call) changes() bool {
+	return c.name == "write" || c.name == "flock" || c.name == "sendto" && !strings.Contains(c.detail, "_GET")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -157,8 +158,8 @@ func unlocked() (bool, error) {
 // children are the processes below this one, orphans included.
 func children() ([]string, error) {
 	lists, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		return nil, err
+	if err != nil || len(lists) == 0 {
+		return nil, cmp.Or(err, errors.New("this kernel doesn't tell a thread's children (CONFIG_PROC_CHILDREN)"))
 	}
 	var pids []string
 	for _, list := range lists {

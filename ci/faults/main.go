@@ -42,7 +42,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
-	flag.BoolVar(&o.sample, "sample", false, "let each call be killed and meet one of its errors, by turns, and be late every fourth: not all of them")
+	flag.BoolVar(&o.sample, "sample", false, "not all: one error of each call, kills after changes, every fourth kill and delay")
 	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill or delay")
 	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
 	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "how many scenarios go on at once")
@@ -155,7 +155,7 @@ func (s *session) all(o options, table, problems io.Writer) (left int, err error
 	var tried [delayed + 1]int
 	calls := s.calls
 	for i, c := range calls {
-		for _, f := range choose(o, faultsOf(c, s.late()), i) {
+		for _, f := range choose(o, calls, i, s.late()) {
 			tried[f.kind]++
 			broken, err := s.meet(aim{i + 1, c, f})
 			if err != nil {

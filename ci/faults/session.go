@@ -24,13 +24,14 @@ type session struct {
 	host      *host
 	container *container
 	others    []*container
-	known     []string // children that are there anyway
 
 	// What both namespaces are like before all, before the run, and after it.
 	base, ready, right both
 	// later is what they are like after it on a bridge whose notes already lead to the next
 	// address: what a run may come to that follows a killed one.
 	later both
+	// prepared says that the state is ready already, as a run left it that failed.
+	prepared bool
 	// alias is what the bridge of another container notes before all.
 	alias string
 	// calls are those of the run when it meets no fault, and took is how long it takes.
@@ -56,6 +57,7 @@ func (b both) differences(other both) []string {
 // supervisor, but with no fault.
 func (s *session) begin() error {
 	s.end()
+	s.prepared = false
 	var err error
 	if s.host, err = newHost(); err != nil {
 		return err
@@ -83,9 +85,6 @@ func (s *session) begin() error {
 		return err
 	}
 	if s.base, err = s.read(); err != nil {
-		return err
-	}
-	if s.known, err = children(); err != nil {
 		return err
 	}
 	if err := s.prepare(); err != nil {
@@ -257,9 +256,12 @@ func (s *session) isLike(wanted ...both) (left []string, err error) {
 // try lets a call meet a fault, and returns in what the promises weren't kept; nil
 // where they were.
 func (s *session) try(aim aim) (broken []string, err error) {
-	if err := s.prepare(); err != nil {
-		return nil, err
+	if !s.prepared {
+		if err := s.prepare(); err != nil {
+			return nil, err
+		}
 	}
+	s.prepared = false
 	o, err := s.supervise(aim)
 	if err != nil {
 		return nil, err
@@ -288,9 +290,8 @@ func (s *session) judge(o outcome, f fault) (broken []string, err error) {
 		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
 	case s.undoes:
 		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
-		if !s.before.is() {
-			return broken, err // all is as before
-		}
+		s.prepared = broken == nil
+		return broken, err
 	default:
 		broken, err = s.again()
 	}
@@ -335,7 +336,7 @@ func (s *session) leftovers() (broken []string, err error) {
 		return nil, fmt.Errorf("looking for processes: %w", err)
 	}
 	for _, pid := range pids {
-		if !s.gone && !slices.Contains(s.known, pid) {
+		if !slices.ContainsFunc(append(s.others, s.container), func(c *container) bool { return c.pid() == pid }) {
 			broken = append(broken, "process "+pid+" is left")
 		}
 	}
@@ -355,8 +356,18 @@ func (s *session) end() {
 	s.others, s.container, s.host = nil, nil, nil
 }
 
+// isMessage says whether a text is one line of an error; warnings may stand before.
 func isMessage(text string) bool {
-	return strings.HasPrefix(text, "netsetgo: ") && strings.HasSuffix(text, "\n")
+	errors := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "netsetgo: ") {
+			return false
+		}
+		if !strings.HasPrefix(line, "netsetgo: warning: ") {
+			errors++
+		}
+	}
+	return errors == 1
 }
 
 var errNotMet = errors.New("the call wasn't made")
