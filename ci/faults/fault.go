@@ -11,14 +11,15 @@ import (
 
 // What a fault is.
 const (
-	fails   = iota // the call isn't made and returns an errno
-	refused        // the kernel takes a request and answers it with an errno
-	killed         // the process is killed as it makes the call
-	delayed        // the call is made when -timeout is over
+	fails    = iota // the call isn't made and returns an errno
+	refused         // the kernel takes a request and answers it with an errno
+	killed          // the process is killed as it makes the call
+	deserted        // the same, and then the container ends
+	delayed         // the call is made when -timeout is over
 )
 
 // kindNames are the kinds for people.
-var kindNames = [...]string{fails: "error", refused: "refusal", killed: "kill", delayed: "delay"}
+var kindNames = [...]string{fails: "error", refused: "refusal", killed: "kill", deserted: "end", delayed: "delay"}
 
 // fault is what is put into one call.
 type fault struct {
@@ -35,6 +36,8 @@ func (f fault) String() string {
 		return "refused with " + unix.ErrnoName(f.errno)
 	case killed:
 		return "killed"
+	case deserted:
+		return "killed, and the container ended"
 	}
 	return fmt.Sprintf("%s late", f.delay)
 }
@@ -66,8 +69,8 @@ var errnos = map[string][]unix.Errno{
 // use, no memory, a capability that is missing, no room.
 var refusals = []unix.Errno{unix.EBUSY, unix.ENOMEM, unix.EPERM, unix.ENOBUFS}
 
-// faultsOf are all that a call may meet: errors, a kill, and being late, in this order.
-func faultsOf(c call, late time.Duration) []fault {
+// errorsOf are all errors that a call may meet.
+func errorsOf(c call) []fault {
 	var faults []fault
 	for _, errno := range errnos[c.name] {
 		faults = append(faults, fault{kind: fails, errno: errno})
@@ -77,22 +80,34 @@ func faultsOf(c call, late time.Duration) []fault {
 			faults = append(faults, fault{kind: refused, errno: errno})
 		}
 	}
-	return append(faults, fault{kind: killed}, fault{kind: delayed, delay: late})
+	return faults
 }
 
-// choose returns those faults of the ith call that are asked for. A sample is one of its
-// errors, by turns; a kill where the one before may have changed something, since between
-// others it leaves the same; and every fourth time a kill and being late anyway.
-func choose(o options, calls []call, i int, late time.Duration) []fault {
-	faults := faultsOf(calls[i], late)
-	if o.sample {
-		errors, kill, delay := faults[:len(faults)-2], faults[len(faults)-2], faults[len(faults)-1]
-		faults = []fault{errors[i%len(errors)]}
-		if i%4 == 0 {
-			faults = append(faults, kill, delay)
-		} else if i > 0 && calls[i-1].changes() {
-			faults = append(faults, kill)
+// choose returns the faults that the ith of a session's calls meets: all that it may meet,
+// or a sample, which is one of the errors, by turns; a kill where the call before may have
+// changed something, since between others it leaves the same; and every fourth time a kill
+// and being late anyway.
+func choose(o options, s *session, i int) []fault {
+	ends := []fault{{kind: killed}}
+	if s.mayEnd() {
+		ends = append(ends, fault{kind: deserted})
+	}
+	faults, delay := errorsOf(s.calls[i]), fault{kind: delayed, delay: s.late()}
+	turn := 0
+	for _, c := range s.calls[:i] {
+		if c.name == s.calls[i].name {
+			turn++
 		}
+	}
+	switch {
+	case !o.sample:
+		faults = append(append(faults, ends...), delay)
+	case i%4 == 0:
+		faults = []fault{faults[turn%len(faults)], ends[i/4%len(ends)], delay}
+	case i > 0 && s.calls[i-1].changes():
+		faults = []fault{faults[turn%len(faults)], ends[i/2%len(ends)]}
+	default:
+		faults = []fault{faults[turn%len(faults)]}
 	}
 	return slices.DeleteFunc(faults, func(f fault) bool { return o.kind != "" && o.kind != kindNames[f.kind] })
 }

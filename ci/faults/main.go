@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
 	flag.BoolVar(&o.sample, "sample", false, "not all: one error of each call, kills after changes, every fourth kill and delay")
-	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill or delay")
+	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill, end (a kill, and then the container's) or delay")
 	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
 	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "how many scenarios go on at once")
 	flag.StringVar(&o.scenario, "scenario", "", "for itself: the one scenario that this process is for")
@@ -88,8 +88,8 @@ func runAll(o options) error {
 			done <- result{row, told, err}
 		}()
 	}
-	_, _ = fmt.Fprintf(os.Stdout, "%-38s %6s %6s %7s %9s %6s %6s %7s %8s\n",
-		"scenario", "facts", "calls", "errors", "refusals", "kills", "delays", "left", "time")
+	_, _ = fmt.Fprintf(os.Stdout, "%-38s %6s %6s %7s %9s %6s %6s %7s %7s %8s\n",
+		"scenario", "facts", "calls", "errors", "refusals", "kills", "ends", "delays", "left", "time")
 	failed := 0
 	for _, done := range results {
 		is := <-done
@@ -153,9 +153,9 @@ func runOne(o options) error {
 func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
 	began := time.Now()
 	var tried [delayed + 1]int
-	calls := s.calls
-	for i, c := range calls {
-		for _, f := range choose(o, calls, i, s.late()) {
+	for i := range s.calls {
+		for _, f := range choose(o, s, i) {
+			c := s.calls[i]
 			tried[f.kind]++
 			broken, err := s.meet(aim{i + 1, c, f})
 			if err != nil {
@@ -174,8 +174,8 @@ func (s *session) all(o options, table, problems io.Writer) (left int, err error
 			}
 		}
 	}
-	_, _ = fmt.Fprintf(table, "%-38s %6d %6d %7d %9d %6d %6d %7d %7.0fs\n", s.name, len(s.right.host)+len(s.right.container),
-		len(calls), tried[fails], tried[refused], tried[killed], tried[delayed], left, time.Since(began).Seconds())
+	_, _ = fmt.Fprintf(table, "%-38s %6d %6d %7d %9d %6d %6d %7d %7d %7.0fs\n", s.name, len(s.right.host)+len(s.right.container),
+		len(s.calls), tried[fails], tried[refused], tried[killed], tried[deserted], tried[delayed], left, time.Since(began).Seconds())
 	return left, nil
 }
 

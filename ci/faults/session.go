@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +100,9 @@ func (s *session) begin() error {
 	if err != nil {
 		return err
 	}
-	s.calls = o.calls
+	if s.calls == nil { // later ones are to meet what the first made
+		s.calls = o.calls
+	}
 	if s.right, err = s.read(); err != nil {
 		return err
 	}
@@ -234,8 +234,21 @@ func (s *session) read() (both, error) {
 	if b.host, err = s.host.reader.Read(s.host.namespace); err != nil || s.gone {
 		return b, err
 	}
-	b.container, err = s.host.reader.Read(s.container.namespace)
-	return b, err
+	if b.container, err = s.host.reader.Read(s.container.namespace); err != nil {
+		return b, err
+	}
+	// By its number a name tells whose it is, and a container that follows has another.
+	var namespace unix.Stat_t
+	if err := unix.Fstat(int(s.container.namespace.Fd()), &namespace); err != nil {
+		return b, err
+	}
+	for fact, value := range b.host {
+		if general, ok := strings.CutSuffix(fact, fmt.Sprintf(":%d", namespace.Ino)); ok {
+			delete(b.host, fact)
+			b.host[general+":the container's"] = value
+		}
+	}
+	return b, nil
 }
 
 // isLike returns in what the state differs from the one wanted that is nearest, once it
@@ -253,96 +266,6 @@ func (s *session) isLike(wanted ...both) (left []string, err error) {
 	return left, err
 }
 
-// try lets a call meet a fault, and returns in what the promises weren't kept; nil
-// where they were.
-func (s *session) try(aim aim) (broken []string, err error) {
-	if !s.prepared {
-		if err := s.prepare(); err != nil {
-			return nil, err
-		}
-	}
-	s.prepared = false
-	o, err := s.supervise(aim)
-	if err != nil {
-		return nil, err
-	}
-	if broken, err = s.leftovers(); err != nil || broken != nil {
-		return broken, err
-	}
-	if broken, err = s.judge(o, aim.fault); err != nil || broken != nil || o.met {
-		return broken, err
-	}
-	return nil, fmt.Errorf("%w: %d calls", errNotMet, len(o.calls))
-}
-
-// judge compares what a run left with what it promises, and makes all as it was before.
-func (s *session) judge(o outcome, f fault) (broken []string, err error) {
-	switch {
-	case f.kind == killed && o.met:
-		broken, err = s.again()
-	case o.code == 0:
-		broken, err = s.named(s.isLike(s.right))("it exited 0, and the result isn't as without a fault")
-	case o.code != 1:
-		return []string{fmt.Sprintf("exit %d: %s", o.code, o.stderr)}, nil
-	case f.kind == fails && f.errno == unix.EINTR && o.met:
-		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
-	case !isMessage(o.stderr):
-		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
-	case s.undoes:
-		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
-		s.prepared = broken == nil
-		return broken, err
-	default:
-		broken, err = s.again()
-	}
-	if err != nil || broken != nil {
-		return broken, err
-	}
-	if err := s.restore(); err != nil {
-		return []string{"it can't be taken down: " + err.Error()}, nil
-	}
-	return s.named(s.isLike(s.base))("after down, something is left")
-}
-
-// named puts a heading above what differs.
-func (s *session) named(left []string, err error) func(heading string) ([]string, error) {
-	return func(heading string) ([]string, error) {
-		if err != nil || len(left) == 0 {
-			return nil, err
-		}
-		return append([]string{heading}, left...), nil
-	}
-}
-
-// again makes the same run again, which has to end as it does without a fault.
-func (s *session) again() ([]string, error) {
-	if err := s.whole(s.run, s.container); err != nil {
-		return []string{"the same run again fails: " + err.Error()}, nil
-	}
-	return s.named(s.isLike(s.right, s.later))("the same run again ends otherwise than without a fault")
-}
-
-// leftovers are processes, and the lock, that outlive the run.
-func (s *session) leftovers() (broken []string, err error) {
-	free, err := unlocked()
-	if err != nil {
-		return nil, fmt.Errorf("looking at the lock: %w", err)
-	}
-	if !free {
-		broken = append(broken, "the lock is held")
-	}
-	pids, err := children()
-	if err != nil {
-		return nil, fmt.Errorf("looking for processes: %w", err)
-	}
-	for _, pid := range pids {
-		if !slices.ContainsFunc(append(s.others, s.container), func(c *container) bool { return c.pid() == pid }) {
-			broken = append(broken, "process "+pid+" is left")
-		}
-	}
-	return broken, nil
-}
-
 // end lets go of all; the host ends with the thread, or with the next.
 func (s *session) end() {
 	for _, c := range append(s.others, s.container) {
@@ -355,19 +278,3 @@ func (s *session) end() {
 	}
 	s.others, s.container, s.host = nil, nil, nil
 }
-
-// isMessage says whether a text is one line of an error; warnings may stand before.
-func isMessage(text string) bool {
-	errors := 0
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "netsetgo: ") {
-			return false
-		}
-		if !strings.HasPrefix(line, "netsetgo: warning: ") {
-			errors++
-		}
-	}
-	return errors == 1
-}
-
-var errNotMet = errors.New("the call wasn't made")

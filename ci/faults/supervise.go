@@ -168,7 +168,7 @@ func (s *supervisor) answer(n notification) error {
 		request := peek(n.pid, n.args[1], int(n.args[2]))
 		s.refused[n.args[0]] = refusal(request, s.aim.fault.errno)
 		return respond(s.listener, response{id: n.id, value: int64(len(request))})
-	case killed:
+	case killed, deserted:
 		return unix.Kill(s.process, unix.SIGKILL)
 	case delayed:
 		time.Sleep(s.aim.fault.delay) //nolint:forbidigo // to be late is what it is for

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// try lets a call meet a fault, and returns in what the promises weren't kept; nil
+// where they were.
+func (s *session) try(aim aim) (broken []string, err error) {
+	if !s.prepared {
+		if err := s.prepare(); err != nil {
+			return nil, err
+		}
+	}
+	s.prepared = false
+	o, err := s.supervise(aim)
+	if err != nil {
+		return nil, err
+	}
+	if broken, err = s.leftovers(); err != nil || broken != nil {
+		return broken, err
+	}
+	if broken, err = s.judge(o, aim.fault); err != nil || broken != nil || o.met {
+		return broken, err
+	}
+	return nil, fmt.Errorf("%w: %d calls", errNotMet, len(o.calls))
+}
+
+// judge compares what a run left with what it promises, and makes all as it was before.
+func (s *session) judge(o outcome, f fault) (broken []string, err error) {
+	switch {
+	case f.kind == deserted && o.met:
+		return s.desert()
+	case f.kind == killed && o.met:
+		broken, err = s.again()
+	case o.code == 0:
+		broken, err = s.named(s.isLike(s.right))("it exited 0, and the result isn't as without a fault")
+	case o.code != 1:
+		return []string{fmt.Sprintf("exit %d: %s", o.code, o.stderr)}, nil
+	case f.kind == fails && f.errno == unix.EINTR && o.met:
+		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
+	case !isMessage(o.stderr):
+		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
+	case s.undoes:
+		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
+		s.prepared = broken == nil
+		return broken, err
+	default:
+		broken, err = s.again()
+	}
+	if err != nil || broken != nil {
+		return broken, err
+	}
+	if err := s.restore(); err != nil {
+		return []string{"it can't be taken down: " + err.Error()}, nil
+	}
+	return s.named(s.isLike(s.base))("after down, something is left")
+}
+
+// named puts a heading above what differs.
+func (s *session) named(left []string, err error) func(heading string) ([]string, error) {
+	return func(heading string) ([]string, error) {
+		if err != nil || len(left) == 0 {
+			return nil, err
+		}
+		return append([]string{heading}, left...), nil
+	}
+}
+
+// mayEnd says whether the container may end after a kill. Who shares a bridge with others
+// leaves something there on purpose: who may send from an address, for who has it next.
+func (s *session) mayEnd() bool { return s.undoes && !s.before.is() && !s.other }
+
+// desert ends the container, with which all has to go that is its own; the bridge goes with
+// the next down of any container.
+func (s *session) desert() (broken []string, err error) {
+	s.container.end()
+	if s.container, err = newContainer(); err != nil {
+		return nil, err
+	}
+	gone, err := eventually(func() (bool, error) {
+		links, err := netlink.LinkList()
+		return !slices.ContainsFunc(links, func(link netlink.Link) bool { return strings.HasPrefix(link.Attrs().Name, "veth") }), err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for links of the host: %w", err)
+	}
+	if !gone {
+		return []string{"its host link outlives the container"}, nil
+	}
+	if err := s.whole(invocation{arguments: "down -id another"}, s.container); err != nil {
+		return []string{"down of another fails: " + err.Error()}, nil
+	}
+	return s.named(s.isLike(s.base))("after the container's end and a down, something is left")
+}
+
+// again makes the same run again, which has to end as it does without a fault.
+func (s *session) again() ([]string, error) {
+	if err := s.whole(s.run, s.container); err != nil {
+		return []string{"the same run again fails: " + err.Error()}, nil
+	}
+	return s.named(s.isLike(s.right, s.later))("the same run again ends otherwise than without a fault")
+}
+
+// leftovers are processes, and the lock, that outlive the run.
+func (s *session) leftovers() (broken []string, err error) {
+	free, err := unlocked()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the lock: %w", err)
+	}
+	if !free {
+		broken = append(broken, "the lock is held")
+	}
+	pids, err := children()
+	if err != nil {
+		return nil, fmt.Errorf("looking for processes: %w", err)
+	}
+	for _, pid := range pids {
+		if !slices.ContainsFunc(append(s.others, s.container), func(c *container) bool { return c.pid() == pid }) {
+			broken = append(broken, "process "+pid+" is left")
+		}
+	}
+	return broken, nil
+}
+
+// isMessage says whether a text is one line of an error; warnings may stand before.
+func isMessage(text string) bool {
+	errors := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "netsetgo: ") {
+			return false
+		}
+		if !strings.HasPrefix(line, "netsetgo: warning: ") {
+			errors++
+		}
+	}
+	return errors == 1
+}
+
+var errNotMet = errors.New("the call wasn't made")
