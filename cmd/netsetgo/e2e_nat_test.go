@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,7 +61,14 @@ func sysctls(changes string) []string {
 	return found
 }
 
-var _ = Describe("the way out", Label("root"), func() {
+// forwardsByLink says whether the kernel can forward IPv6 for single links (6.17 on), and not
+// for all or none only.
+func forwardsByLink() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6/conf/default/force_forwarding")
+	return err == nil
+}
+
+var _ = Describe("the way out", Label("root", "packets"), func() {
 	var w world
 	BeforeEach(func() { w = newWorld("a1", "a2", "b1") })
 
@@ -103,12 +111,21 @@ var _ = Describe("the way out", Label("root"), func() {
 	It("takes no more than forwarding by the bridge and the uplink, which the last down puts back", func() {
 		before := w.Host.State()
 		w.up("a1")
-		Expect(sysctls(testnet.Changes(before, w.Host.State()))).To(Equal([]string{
-			"+/proc/sys/net/ipv4/conf/eth0/forwarding:1",
-			"+/proc/sys/net/ipv6/conf/eth0/force_forwarding:1",
-			"-/proc/sys/net/ipv4/conf/eth0/forwarding:0",
-			"-/proc/sys/net/ipv6/conf/eth0/force_forwarding:0",
-		}))
+		changed := []string{"ipv4/conf/eth0/forwarding", "ipv6/conf/eth0/force_forwarding"}
+		if !forwardsByLink() {
+			changed = []string{"ipv4/conf/eth0/forwarding"}
+			for _, link := range []string{"all", "default", "eth0", "eth1", "lo"} {
+				changed = append(changed, "ipv6/conf/"+link+"/forwarding")
+			}
+		}
+		var wanted []string
+		for _, key := range changed {
+			wanted = append(wanted, "+/proc/sys/net/"+key+":1", "-/proc/sys/net/"+key+":0")
+		}
+		if !forwardsByLink() {
+			wanted = append(wanted, "+/proc/sys/net/ipv6/conf/eth0/accept_ra:2", "-/proc/sys/net/ipv6/conf/eth0/accept_ra:1")
+		}
+		Expect(sysctls(testnet.Changes(before, w.Host.State()))).To(ConsistOf(wanted))
 		w.up("a2", "-publish", "8080:80")
 		w.up("b1", "-publish", "8080:80/udp")
 		w.down("a1")
@@ -138,6 +155,7 @@ var _ = Describe("the way out", Label("root"), func() {
 	})
 
 	It("closes though the bridge, which remembers how it was, was deleted by hand", func() {
+		w.Sysctl("net/ipv6/conf/eth0/accept_ra", "2") // what that was is told by the bridge alone
 		before := w.Host.State()
 		w.up("a1")
 		w.Host.Sh("ip link delete brg0")
@@ -148,8 +166,12 @@ var _ = Describe("the way out", Label("root"), func() {
 	It("leaves open what was open before", func() {
 		w.Sysctl("net/ipv4/conf/eth0/forwarding", "1")
 		w.Sysctl("net/ipv4/conf/eth1/forwarding", "1")
-		w.Sysctl("net/ipv6/conf/eth0/force_forwarding", "1")
-		w.Sysctl("net/ipv6/conf/eth1/force_forwarding", "1")
+		if forwardsByLink() {
+			w.Sysctl("net/ipv6/conf/eth0/force_forwarding", "1")
+			w.Sysctl("net/ipv6/conf/eth1/force_forwarding", "1")
+		} else {
+			w.Sysctl("net/ipv6/conf/all/forwarding", "1")
+		}
 		before := w.Host.State()
 		w.Check("lan -> other at other as lan")
 		w.upAll([]string{"a1", "b1"})

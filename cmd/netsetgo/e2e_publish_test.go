@@ -55,7 +55,7 @@ func (c client) answer() string {
 	return who
 }
 
-var _ = Describe("published ports", Label("root"), func() {
+var _ = Describe("published ports", Label("root", "packets"), func() {
 	var w world
 	BeforeEach(func() { w = newWorld("a1", "a2", "b1") })
 

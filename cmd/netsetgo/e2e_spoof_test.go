@@ -185,7 +185,7 @@ func (f *forger) pieces() []frame {
 	return all
 }
 
-var _ = Describe("what a container sends", Label("root"), func() {
+var _ = Describe("what a container sends", Label("root", "packets"), func() {
 	var (
 		w        world
 		f        *forger

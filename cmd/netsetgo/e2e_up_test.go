@@ -90,7 +90,7 @@ func routes(container *testnet.Container) []string {
 	return found
 }
 
-var _ = Describe("up, with the kernel", Label("root"), func() {
+var _ = Describe("up, with the kernel", Label("root", "packets"), func() {
 	var (
 		host            *testnet.Host
 		container, next *testnet.Container

@@ -1,0 +1,48 @@
+#!/bin/busybox sh
+# The guest's first process: puts this machine's files below a layer in memory, and runs the
+# script that the kernel's command line names, on them.
+set -e
+/bin/busybox mkdir -p /proc /sys /dev /new /lower /upper /sbin /usr/bin /usr/sbin
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in virtio_pci fuse virtiofs overlay; do modprobe $module || true; done
+mount -t virtiofs files /lower
+mount -t tmpfs upper /upper
+mkdir /upper/files /upper/work
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /new
+for folder in proc sys dev run tmp; do mkdir -p /new/$folder; done
+script=$(sed -n 's/.*netsetgo=\([^ ]*\).*/\1/p' /proc/cmdline)
+mkdir -p /new/vm
+cp "/lower$script" /new/vm/script
+folder=$(dirname "$script")
+for fs in proc sys dev; do mount --move /$fs /new/$fs; done
+mount -t tmpfs run /new/run
+# Busybox's programs stand apart: the machine's own are what specs run.
+mkdir /new/vm/bin
+cp /bin/busybox /new/vm/bin/busybox
+ln -s busybox /new/vm/bin/modprobe
+ln -s busybox /new/vm/bin/poweroff
+mkdir -p /new/lib/modules
+cp -r /lib/modules/* /new/lib/modules/
+cat >/new/vm/start <<'START'
+#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin HOME=/root LC_ALL=C.UTF-8
+exec </dev/null
+stty -F /dev/ttyS1 raw
+exec >/dev/ttyS1 2>&1
+echo /vm/bin/modprobe >/proc/sys/kernel/modprobe
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+/vm/bin/modprobe br_netfilter
+echo "guest: $(uname -r)"
+/bin/sh /vm/script
+echo "VM EXIT $?"
+sync
+/vm/bin/poweroff -f
+START
+exec switch_root /new /bin/sh /vm/start
