@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -80,11 +81,11 @@ func (s *session) mayEnd() bool { return s.undoes && !s.before.is() && !s.other 
 // desert ends the container, with which all has to go that is its own; the bridge goes with
 // the next down of any container.
 func (s *session) desert() (broken []string, err error) {
-	s.container.end()
-	if s.container, err = newContainer(); err != nil {
+	s.container.End()
+	if s.container, err = testbed.NewContainer("sleep", "900"); err != nil {
 		return nil, err
 	}
-	gone, err := eventually(func() (bool, error) {
+	gone, err := testbed.Eventually(func() (bool, error) {
 		links, err := netlink.LinkList()
 		return !slices.ContainsFunc(links, func(link netlink.Link) bool { return strings.HasPrefix(link.Attrs().Name, "veth") }), err
 	})
@@ -110,19 +111,19 @@ func (s *session) again() ([]string, error) {
 
 // leftovers are processes, and the lock, that outlive the run.
 func (s *session) leftovers() (broken []string, err error) {
-	free, err := unlocked()
+	free, err := testbed.Unlocked()
 	if err != nil {
 		return nil, fmt.Errorf("looking at the lock: %w", err)
 	}
 	if !free {
 		broken = append(broken, "the lock is held")
 	}
-	pids, err := children()
+	pids, err := testbed.Children()
 	if err != nil {
 		return nil, fmt.Errorf("looking for processes: %w", err)
 	}
 	for _, pid := range pids {
-		if !slices.ContainsFunc(append(s.others, s.container), func(c *container) bool { return c.pid() == pid }) {
+		if !slices.ContainsFunc(append(s.others, s.container), func(c *testbed.Container) bool { return c.PID() == pid }) {
 			broken = append(broken, "process "+pid+" is left")
 		}
 	}

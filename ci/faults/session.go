@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo/ci/state"
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -19,9 +20,9 @@ type session struct {
 	scenario
 	binary string
 
-	host      *host
-	container *container
-	others    []*container
+	host      *testbed.Host
+	container *testbed.Container
+	others    []*testbed.Container
 
 	// What both namespaces are like before all, before the run, and after it.
 	base, ready, right both
@@ -57,14 +58,14 @@ func (s *session) begin() error {
 	s.end()
 	s.prepared = false
 	var err error
-	if s.host, err = newHost(); err != nil {
+	if s.host, err = testbed.NewHost(); err != nil {
 		return err
 	}
-	if s.container, err = newContainer(); err != nil {
+	if s.container, err = testbed.NewContainer("sleep", "900"); err != nil {
 		return err
 	}
 	if s.other {
-		other, err := newContainer()
+		other, err := testbed.NewContainer("sleep", "900")
 		if err != nil {
 			return err
 		}
@@ -142,7 +143,7 @@ func (s *session) forget() error {
 			}
 		}
 	}
-	return s.container.disconnect()
+	return disconnect(s.container)
 }
 
 // pass lets the scenario go by, whole.
@@ -167,8 +168,8 @@ func (s *session) prepare() error {
 	if !s.gone {
 		return nil
 	}
-	s.container.end()
-	_, err := eventually(func() (bool, error) {
+	s.container.End()
+	_, err := testbed.Eventually(func() (bool, error) {
 		_, err := exec.Command("ip", "link", "show", "veth0").CombinedOutput()
 		return err != nil, nil
 	})
@@ -179,7 +180,7 @@ func (s *session) prepare() error {
 func (s *session) restore() error {
 	if s.gone {
 		var err error
-		s.container, err = newContainer()
+		s.container, err = testbed.NewContainer("sleep", "900")
 		return err
 	}
 	if err := s.whole(invocation{arguments: down + s.ofInterface()}, s.container); err != nil {
@@ -195,12 +196,12 @@ func (s *session) restore() error {
 			return fmt.Errorf("taking the bridge's notes back: %w", err)
 		}
 	}
-	return s.container.calm()
+	return calm(s.container)
 }
 
 // whole runs netsetgo without a supervisor, which has to succeed.
-func (s *session) whole(i invocation, c *container) error {
-	command, stdin := i.command(s.binary, c.pid())
+func (s *session) whole(i invocation, c *testbed.Container) error {
+	command, stdin := i.command(s.binary, c.PID())
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var stderr bytes.Buffer
@@ -216,7 +217,7 @@ func (s *session) supervise(aim aim) (outcome, error) {
 	if aim.fault.kind == delayed {
 		i.arguments += fmt.Sprintf(" -timeout %s", s.timeout())
 	}
-	command, stdin := i.command(s.binary, s.container.pid())
+	command, stdin := i.command(s.binary, s.container.PID())
 	return supervise(command, stdin, aim)
 }
 
@@ -231,15 +232,15 @@ func (s *session) late() time.Duration { return s.timeout() + 10*time.Millisecon
 func (s *session) read() (both, error) {
 	var b both
 	var err error
-	if b.host, err = s.host.reader.Read(s.host.namespace); err != nil || s.gone {
+	if b.host, err = s.host.Reader.Read(s.host.Namespace); err != nil || s.gone {
 		return b, err
 	}
-	if b.container, err = s.host.reader.Read(s.container.namespace); err != nil {
+	if b.container, err = s.host.Reader.Read(s.container.Namespace); err != nil {
 		return b, err
 	}
 	// By its number a name tells whose it is, and a container that follows has another.
 	var namespace unix.Stat_t
-	if err := unix.Fstat(int(s.container.namespace.Fd()), &namespace); err != nil {
+	if err := unix.Fstat(int(s.container.Namespace.Fd()), &namespace); err != nil {
 		return b, err
 	}
 	for fact, value := range b.host {
@@ -254,7 +255,7 @@ func (s *session) read() (both, error) {
 // isLike returns in what the state differs from the one wanted that is nearest, once it
 // differs no less.
 func (s *session) isLike(wanted ...both) (left []string, err error) {
-	_, err = eventually(func() (bool, error) {
+	_, err = testbed.Eventually(func() (bool, error) {
 		is, err := s.read()
 		for i, one := range wanted {
 			if differences := one.differences(is); i == 0 || len(differences) < len(left) {
@@ -270,11 +271,11 @@ func (s *session) isLike(wanted ...both) (left []string, err error) {
 func (s *session) end() {
 	for _, c := range append(s.others, s.container) {
 		if c != nil {
-			c.end()
+			c.End()
 		}
 	}
 	if s.host != nil {
-		_ = s.host.namespace.Close()
+		_ = s.host.Namespace.Close()
 	}
 	s.others, s.container, s.host = nil, nil, nil
 }

@@ -1,4 +1,6 @@
-package main
+// Package testbed has what programs share that try netsetgo out: hosts of their own and
+// containers on them, and builds of netsetgo that are broken on purpose.
+package testbed
 
 import (
 	"cmp"
@@ -13,23 +15,21 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo/ci/state"
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// host is a host of faults' own, which is the network and mount namespace of the thread
+// Host is a host of one's own, which is the network and mount namespace of the thread
 // that made it, with a default route of both families by a link named up0. Whatever that
 // thread starts is on that host.
-type host struct {
-	namespace *os.File
-	reader    state.Reader
+type Host struct {
+	Namespace *os.File
+	Reader    state.Reader
 }
 
-// newHost makes the thread a new host. The one before ends with what is on it.
-func newHost() (*host, error) {
+// NewHost makes the thread a new host. The one before ends with what is on it.
+func NewHost() (*Host, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		return nil, fmt.Errorf("making a host, for which faults must be root: %w", err)
+		return nil, fmt.Errorf("making a host, for which one must be root: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("making a host: %w", err)
@@ -60,17 +60,18 @@ func newHost() (*host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a host: %w", err)
 	}
-	return &host{namespace: namespace}, nil
+	return &Host{Namespace: namespace}, nil
 }
 
-// container is a process that holds a network namespace.
-type container struct {
+// Container is a process that holds a network namespace.
+type Container struct {
+	Namespace *os.File
 	cmd       *exec.Cmd
-	namespace *os.File
 }
 
-func newContainer() (*container, error) {
-	cmd := exec.Command("sleep", "900")
+// NewContainer starts a command as a container, which ends with the thread at the latest.
+func NewContainer(command ...string) (*Container, error) {
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting a container: %w", err)
@@ -79,67 +80,21 @@ func newContainer() (*container, error) {
 	if err != nil {
 		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	return &container{cmd, namespace}, nil
+	return &Container{namespace, cmd}, nil
 }
 
-func (c *container) pid() string { return strconv.Itoa(c.cmd.Process.Pid) }
+// PID is the number of the process, as netsetgo takes it.
+func (c *Container) PID() string { return strconv.Itoa(c.cmd.Process.Pid) }
 
-// end ends the process and lets go of its namespace.
-func (c *container) end() {
-	_ = c.namespace.Close()
+// End ends the process and lets go of its namespace.
+func (c *Container) End() {
+	_ = c.Namespace.Close()
 	_ = c.cmd.Process.Kill()
 	_ = c.cmd.Wait()
 }
 
-// disconnect deletes all links but lo, as the container's end would.
-func (c *container) disconnect() error {
-	handle, err := netlink.NewHandleAt(netns.NsHandle(c.namespace.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("looking into the container: %w", err)
-	}
-	defer handle.Close()
-	links, err := handle.LinkList()
-	if err != nil {
-		return fmt.Errorf("looking for the container's links: %w", err)
-	}
-	for _, link := range links {
-		if link.Attrs().Index != 1 {
-			if err := handle.LinkDel(link); err != nil {
-				return fmt.Errorf("deleting a link of the container: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// calm takes lo of a container back to what it was: a kill or a `down` leaves it up.
-func (c *container) calm() error {
-	handle, err := netlink.NewHandleAt(netns.NsHandle(c.namespace.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("looking into the container: %w", err)
-	}
-	defer handle.Close()
-	lo, err := handle.LinkByIndex(1)
-	if err != nil {
-		return fmt.Errorf("looking for the container's lo: %w", err)
-	}
-	if lo.Attrs().RawFlags&unix.IFF_UP == 0 {
-		return nil
-	}
-	addresses, err := handle.AddrList(lo, netlink.FAMILY_V4)
-	if err != nil {
-		return fmt.Errorf("reading the addresses of the container's lo: %w", err)
-	}
-	for _, address := range addresses {
-		if err := handle.AddrDel(lo, &address); err != nil {
-			return fmt.Errorf("taking lo's address: %w", err)
-		}
-	}
-	return handle.LinkSetDown(lo)
-}
-
-// unlocked says whether nobody holds netsetgo's lock.
-func unlocked() (bool, error) {
+// Unlocked says whether nobody holds netsetgo's lock.
+func Unlocked() (bool, error) {
 	file, err := os.Open("/run/netsetgo.lock")
 	if errors.Is(err, os.ErrNotExist) {
 		return true, nil
@@ -155,8 +110,8 @@ func unlocked() (bool, error) {
 	return err == nil, err
 }
 
-// children are the processes below this one, orphans included.
-func children() ([]string, error) {
+// Children are the processes below this one, orphans included.
+func Children() ([]string, error) {
 	lists, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil || len(lists) == 0 {
 		return nil, cmp.Or(err, errors.New("this kernel doesn't tell a thread's children (CONFIG_PROC_CHILDREN)"))
@@ -172,8 +127,8 @@ func children() ([]string, error) {
 	return pids, nil
 }
 
-// eventually asks again and again, for some things are done by the kernel a moment later.
-func eventually(is func() (bool, error)) (bool, error) {
+// Eventually asks again and again, for some things are done by the kernel a moment later.
+func Eventually(is func() (bool, error)) (bool, error) {
 	const pause, patience = 20 * time.Millisecond, 3 * time.Second
 	for end := time.Now().Add(patience); ; time.Sleep(pause) { //nolint:forbidigo // the kernel tells nobody
 		ok, err := is()
