@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test runtimes lint bench faults generate readme demo clean help
+.PHONY: build install test runtimes lint bench faults soak generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -43,6 +43,11 @@ faults: build ## put a fault into every call to the kernel (root; FAULTS=-sample
 	@ci/packages.sh iproute2 nftables
 	go run ./ci/faults -selftest
 	go run ./ci/faults $(FAULTS)
+
+soak: build ## let containers come and go at random for a minute (root; SOAK='-for 10m': longer, SOAK='-seed N': again)
+	@[ "$$(id -u)" = 0 ] || { echo "make soak needs root" >&2; exit 1; }
+	@ci/packages.sh iproute2 nftables
+	go run ./ci/soak $(SOAK)
 
 generate: ## make the fakes anew
 	go generate ./...

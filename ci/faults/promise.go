@@ -46,7 +46,7 @@ func (s *session) judge(o outcome, f fault) (broken []string, err error) {
 		return []string{fmt.Sprintf("exit %d: %s", o.code, o.stderr)}, nil
 	case f.kind == fails && f.errno == unix.EINTR && o.met:
 		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
-	case !isMessage(o.stderr):
+	case !testbed.IsError(o.stderr):
 		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
 	case s.undoes:
 		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
@@ -128,20 +128,6 @@ func (s *session) leftovers() (broken []string, err error) {
 		}
 	}
 	return broken, nil
-}
-
-// isMessage says whether a text is one line of an error; warnings may stand before.
-func isMessage(text string) bool {
-	errors := 0
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "netsetgo: ") {
-			return false
-		}
-		if !strings.HasPrefix(line, "netsetgo: warning: ") {
-			errors++
-		}
-	}
-	return errors == 1
 }
 
 var errNotMet = errors.New("the call wasn't made")

@@ -137,3 +137,17 @@ func Eventually(is func() (bool, error)) (bool, error) {
 		}
 	}
 }
+
+// IsError says whether a text is one line of an error of netsetgo's; warnings may stand before.
+func IsError(text string) bool {
+	errors := 0
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "netsetgo: ") {
+			return false
+		}
+		if !strings.HasPrefix(line, "netsetgo: warning: ") {
+			errors++
+		}
+	}
+	return errors == 1
+}

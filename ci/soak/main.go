@@ -1,0 +1,56 @@
+// Command soak lets containers come and go on a host of its own, several at once, while runs of
+// netsetgo are killed, containers end and begin anew under their id, and rules, bridges and
+// links are deleted by hand. After each step it compares what is there with a model of what
+// must be true, and after each round, in which all is taken down again, the whole state of
+// the host with what it was. It never touches the machine's network.
+//
+// What is done when is drawn by a seed, which is printed: the same seed draws the same again.
+// How runs that go on at once come between each other isn't drawn, and may be otherwise.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func main() {
+	runtime.LockOSThread() // for good: the thread becomes the host
+	if len(os.Args) > 2 && os.Args[1] == serveName {
+		_, _ = fmt.Fprintln(os.Stderr, "soak:", serve(os.Args[2]))
+		os.Exit(1)
+	}
+	binary := flag.String("binary", "bin/netsetgo", "the netsetgo to run")
+	lasts := flag.Duration("for", time.Minute, "how long")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixMilli()), "of the first round; each that follows has the next")
+	flag.Parse()
+	if err := soak(*binary, *lasts, *seed); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+// stepsOfRound are few enough to do them again in some seconds.
+const stepsOfRound = 40
+
+// soak lets rounds go by until the time is over.
+func soak(binary string, lasts time.Duration, seed uint64) error {
+	_, _ = fmt.Fprintf(os.Stdout, "the first seed is %d\n", seed)
+	s, err := newSession(binary)
+	if err != nil {
+		return err
+	}
+	for began := time.Now(); time.Since(began) < lasts; seed++ {
+		if err := s.all(plan(seed, stepsOfRound)); err != nil {
+			const most = 40
+			last := s.log[max(0, len(s.log)-most):]
+			return errors.Join(fmt.Errorf("seed %d, %w", seed, err), fmt.Errorf("the last that was done:\n%s", strings.Join(last, "\n")))
+		}
+	}
+	_, _ = fmt.Fprintf(os.Stdout, "%+v\n", s.count)
+	return nil
+}
