@@ -27,12 +27,21 @@ func main() {
 	binary := flag.String("binary", "bin/netsetgo", "the netsetgo to run")
 	lasts := flag.Duration("for", time.Minute, "how long")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixMilli()), "of the first round; each that follows has the next")
+	selftest := flag.Bool("selftest", false, "look whether it finds what is broken on purpose")
 	flag.Parse()
-	if err := soak(*binary, *lasts, *seed); err != nil {
+	var err error
+	if *selftest {
+		err = testItself()
+	} else {
+		err = soak(*binary, *lasts, *seed)
+	}
+	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
+
+var errBroken = errors.New("netsetgo doesn't keep its promises")
 
 // stepsOfRound are few enough to do them again in some seconds.
 const stepsOfRound = 40
@@ -44,11 +53,12 @@ func soak(binary string, lasts time.Duration, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	for began := time.Now(); time.Since(began) < lasts; seed++ {
 		if err := s.all(plan(seed, stepsOfRound)); err != nil {
 			const most = 40
 			last := s.log[max(0, len(s.log)-most):]
-			return errors.Join(fmt.Errorf("seed %d, %w", seed, err), fmt.Errorf("the last that was done:\n%s", strings.Join(last, "\n")))
+			return fmt.Errorf("seed %d, %w\nthe last that was done:\n%s", seed, err, strings.Join(last, "\n"))
 		}
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "%+v\n", s.count)

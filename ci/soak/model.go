@@ -135,7 +135,10 @@ func ruled(worlds ...world) []world {
 func (w world) afterUp(o outcome) []world {
 	c := o.container
 	if o.fresh {
-		w.at[c], w.alive[c] = attachment{}, true
+		if w.alive[c] {
+			return nil // the one before ends first
+		}
+		w.alive[c] = true
 	}
 	now := w.at[c]
 	cleared, done := w.with(c, attachment{}), w

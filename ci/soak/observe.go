@@ -253,7 +253,7 @@ func (o *observation) ofCheck(c int, w world) []string {
 	if asked.bridge == 0 {
 		asked.bridge = 1
 	}
-	command := operation{what: check, container: c, wish: asked}.command(o.s.containers[c].PID(), 0)
+	command := operation{what: check, container: c, wish: asked}.command(o.s.targets[c])
 	lines, ok := o.checks[command]
 	if !ok {
 		words := strings.Fields(command)

@@ -67,30 +67,36 @@ type operation struct {
 	hurried, dies time.Duration
 }
 
-// command is what a user would type. PID and INODE are the container's.
-func (o operation) command(pid string, inode uint64) string {
+// target is the process of a container, and its namespace.
+type target struct {
+	pid   string
+	inode uint64
+}
+
+// command is what a user would type.
+func (o operation) command(t target) string {
 	timeout := ""
 	if o.hurried != 0 {
 		timeout = " -timeout " + o.hurried.String()
 	}
 	switch o.what {
 	case up:
-		return "netsetgo -pid " + pid + o.wish.flags(o.container) + timeout
+		return "netsetgo -pid " + t.pid + o.wish.flags(o.container) + timeout
 	case down:
 		if o.byID {
 			return "netsetgo down -id " + idOf(o.container)
 		}
-		return "netsetgo down -pid " + pid
+		return "netsetgo down -pid " + t.pid
 	case check:
-		return "netsetgo check -pid " + pid + o.wish.flags(o.container)
+		return "netsetgo check -pid " + t.pid + o.wish.flags(o.container)
 	case flush:
 		return "nft flush ruleset"
 	case deleteBridge:
 		return "ip link delete dev " + bridges[o.wish.bridge].name
 	case deleteLink:
-		return fmt.Sprintf("ip link delete dev netsetgo:n:veth1:%d", inode)
+		return fmt.Sprintf("ip link delete dev netsetgo:n:veth1:%d", t.inode)
 	}
-	return "kill -9 " + pid
+	return "kill -9 " + t.pid
 }
 
 // ofNetsetgo says whether it is a run of netsetgo.
@@ -172,7 +178,7 @@ func (p *planner) operation() operation {
 	o.byID = p.IntN(3) == 0
 	alive := p.alive[o.container]
 	switch n := p.IntN(100); {
-	case n < 48 || !alive && n < 85:
+	case n < 45 || !alive && n < 85:
 		o.what = up
 		o.fresh = !alive || n < 8
 		o.gap = time.Duration(p.IntN(50)) * time.Millisecond
@@ -195,7 +201,7 @@ func (p *planner) operation() operation {
 	switch n := p.IntN(100); {
 	case o.what != up && o.what != down:
 	case n < 20:
-		o.dies = time.Duration(1+p.IntN(40000)) * time.Microsecond
+		o.dies = time.Duration(1+p.IntN(500<<p.IntN(7))) * time.Microsecond // most runs take some milliseconds
 	case n < 28 && o.what == up:
 		o.hurried = time.Duration(1+p.IntN(30)) * time.Millisecond
 	}

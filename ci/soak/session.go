@@ -15,6 +15,7 @@ import (
 
 	"github.com/netsetgo/netsetgo/ci/state"
 	"github.com/netsetgo/netsetgo/ci/testbed"
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,7 @@ type session struct {
 	binary     string
 	host       *testbed.Host
 	containers [containers]*testbed.Container // nil where it has ended
+	targets    [containers]target             // also of one that has ended
 
 	// base is what the host is like when nobody is connected.
 	base state.State
@@ -123,7 +125,7 @@ func (s *session) step(step []operation) error {
 	}
 	worlds := explain(s.worlds, outcomes)
 	if len(worlds) == 0 {
-		return fmt.Errorf("it can't come out so, in whatever order; before: %+v", s.worlds)
+		return fmt.Errorf("%w: it can't come out so, in whatever order; before: %+v", errBroken, s.worlds)
 	}
 	s.worlds = worlds
 	return s.compare()
@@ -135,6 +137,9 @@ func (s *session) compare() error {
 	fits, err := testbed.Eventually(func() (bool, error) {
 		s.count.compared++
 		is, err := s.observe()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			return false, nil // something is just going
+		}
 		if err != nil {
 			return false, err
 		}
@@ -155,7 +160,7 @@ func (s *session) compare() error {
 		return len(left) > 0, nil
 	})
 	if err == nil && !fits {
-		err = errors.New(strings.Join(nearest, "\n    "))
+		err = fmt.Errorf("%w: %s", errBroken, strings.Join(nearest, "\n    "))
 	}
 	return err
 }
@@ -167,6 +172,7 @@ func (s *session) execute(step []operation) ([]outcome, error) {
 		do func() error
 	}
 	var events []event
+	var outcomes []outcome
 	var running []*started
 	for _, o := range step {
 		begin := func() error {
@@ -176,12 +182,11 @@ func (s *session) execute(step []operation) ([]outcome, error) {
 		}
 		switch {
 		case o.what == end:
-			events = append(events, event{o.begins, func() error { s.logf("%s", s.command(o)); s.containers[o.container].End(); return nil }})
+			events = append(events, event{o.begins, func() error { outcomes = append(outcomes, s.end(o.container)); return nil }})
 		case o.fresh:
 			events = append(events, event{o.begins, func() error {
-				if old := s.containers[o.container]; old != nil {
-					s.logf("kill -9 %s", old.PID())
-					old.End()
+				if s.containers[o.container] != nil {
+					outcomes = append(outcomes, s.end(o.container))
 				}
 				return nil
 			}}, event{o.begins + o.gap, func() error {
@@ -189,7 +194,11 @@ func (s *session) execute(step []operation) ([]outcome, error) {
 				if err != nil {
 					return err
 				}
-				s.containers[o.container] = container
+				var namespace unix.Stat_t
+				if err := unix.Fstat(int(container.Namespace.Fd()), &namespace); err != nil {
+					return err
+				}
+				s.containers[o.container], s.targets[o.container] = container, target{container.PID(), namespace.Ino}
 				s.logf("unshare --net sleep 900 &  # %s is %s", idOf(o.container), container.PID())
 				return begin()
 			}})
@@ -205,17 +214,10 @@ func (s *session) execute(step []operation) ([]outcome, error) {
 			return nil, err
 		}
 	}
-	var outcomes []outcome
 	var failed error
 	for _, process := range running {
 		o, err := s.finish(process)
 		outcomes, failed = append(outcomes, o), errors.Join(failed, err)
-	}
-	for _, o := range step {
-		if o.what == end {
-			s.containers[o.container] = nil
-			outcomes = append(outcomes, outcome{operation: o})
-		}
 	}
 	for i := range outcomes {
 		outcomes[i].disturbed = slices.ContainsFunc(step, func(other operation) bool { return other.disturbs(outcomes[i].operation) })
@@ -223,22 +225,21 @@ func (s *session) execute(step []operation) ([]outcome, error) {
 	return outcomes, failed
 }
 
+// end ends a container.
+func (s *session) end(container int) outcome {
+	o := operation{what: end, container: container}
+	s.logf("%s", o.command(s.targets[container]))
+	s.containers[container].End()
+	s.containers[container] = nil
+	return outcome{operation: o}
+}
+
 func (s *session) logf(format string, arguments ...any) {
 	s.log = append(s.log, "    "+fmt.Sprintf(format, arguments...))
 }
 
-func (s *session) command(o operation) string {
-	container := s.containers[o.container]
-	if container == nil {
-		return o.command("", 0)
-	}
-	var namespace unix.Stat_t
-	_ = unix.Fstat(int(container.Namespace.Fd()), &namespace)
-	return o.command(container.PID(), namespace.Ino)
-}
-
 func (s *session) start(o operation) (*started, error) {
-	command := s.command(o)
+	command := o.command(s.targets[o.container])
 	words := strings.Fields(command)
 	if o.ofNetsetgo() {
 		words[0] = s.binary
@@ -279,11 +280,11 @@ func (s *session) finish(p *started) (outcome, error) {
 	case <-time.After(time.Until(p.began.Add(limit))):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return outcome{}, fmt.Errorf("%s: it didn't end within %s", strings.TrimSpace(s.log[p.line]), limit)
+		return outcome{}, fmt.Errorf("%w: %s: it didn't end within %s", errBroken, strings.TrimSpace(s.log[p.line]), limit)
 	}
 	o := outcome{operation: p.operation, code: p.cmd.ProcessState.ExitCode()}
 	said := strings.TrimSpace(p.output.String())
-	s.log[p.line] += fmt.Sprintf("  # exit %d in %s: %s", o.code, p.took.Round(time.Millisecond), said)
+	s.log[p.line] += fmt.Sprintf("  # exit %d in %s: %s", o.code, p.took.Round(time.Millisecond), strings.ReplaceAll(said, "\n", "\n      # "))
 	if !o.ofNetsetgo() {
 		s.count.byHand++
 		return o, nil
@@ -306,7 +307,7 @@ func (s *session) finish(p *started) (outcome, error) {
 		wrong = "no such exit status"
 	}
 	if wrong != "" {
-		return o, fmt.Errorf("%s: %s", wrong, strings.TrimSpace(s.log[p.line]))
+		return o, fmt.Errorf("%w: %s: %s", errBroken, wrong, strings.TrimSpace(s.log[p.line]))
 	}
 	return o, nil
 }
@@ -342,7 +343,7 @@ func (s *session) empty(ends bool) error {
 		return len(left) == 0, errors.Join(err, s.putBack(left))
 	})
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("left:\n    %s", strings.Join(left, "\n    "))
+		err = fmt.Errorf("%w: left:\n    %s", errBroken, strings.Join(left, "\n    "))
 	}
 	s.flushed, s.deleted, s.worlds = false, false, map[world]bool{{}: true}
 	return err
@@ -392,4 +393,14 @@ func (s *session) left() ([]string, error) {
 		left = append(left, "process "+pid)
 	}
 	return left, err
+}
+
+// close ends all containers.
+func (s *session) close() {
+	for _, container := range s.containers {
+		if container != nil {
+			container.End()
+		}
+	}
+	_ = s.host.Namespace.Close()
 }

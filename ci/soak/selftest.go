@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/netsetgo/netsetgo/ci/testbed"
+)
+
+var breakages = []testbed.Breakage{
+	{
+		What: "ports of containers that are gone aren't taken away",
+		File: "configurer/sweep.go", From: "\t\t\tif isGone[addr] {\n\t\t\t\tstale", Into: "\t\t\tif false {\n\t\t\t\tstale",
+	},
+	{
+		What: "the lock isn't taken",
+		File: "configurer/run.go", From: "lock, err := r.kernel.TryLock(r.lock, exclusive)", Into: "lock, err := r.lock, error(nil)",
+	},
+	{
+		What: "a host link isn't undone",
+		File: "configurer/pair.go", From: "r.undoPair(change)", Into: "nil",
+	},
+	{
+		What: "what a killed run left isn't cleared away",
+		File: "configurer/pair.go", From: "if err == nil && again.Index == host.Index {", Into: "if err == nil && again.Index != host.Index {",
+	},
+	{
+		What: "an up again doesn't mend the rules",
+		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil {", Into: "if err != nil {",
+	},
+	{
+		What: "the last one out doesn't put back sysctls",
+		File: "configurer/retire.go", From: "if !ok || stays {", Into: "if ok || stays {",
+	},
+}
+
+// testItself builds netsetgo with each breakage, and looks whether that is found within some
+// rounds of seeds that are always the same.
+func testItself() error {
+	folder, err := os.MkdirTemp("", "soak")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	binary := filepath.Join(folder, "netsetgo")
+	for _, b := range breakages {
+		if err := b.Build(folder, binary); err != nil {
+			return fmt.Errorf("%s: %w", b.What, err)
+		}
+		err := soak(binary, time.Minute, 1)
+		if !errors.Is(err, errBroken) {
+			return fmt.Errorf("%s, and that isn't found: %w", b.What, err)
+		}
+		told, _, _ := strings.Cut(fmt.Sprint(err), "\n")
+		_, _ = fmt.Fprintf(os.Stdout, "found, as it should be: %s: %s\n", b.What, told)
+	}
+	return nil
+}
