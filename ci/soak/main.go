@@ -9,7 +9,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,26 +40,24 @@ func main() {
 	}
 }
 
-var errBroken = errors.New("netsetgo doesn't keep its promises")
-
-// stepsOfRound are few enough to do them again in some seconds.
-const stepsOfRound = 40
-
 // soak lets rounds go by until the time is over.
 func soak(binary string, lasts time.Duration, seed uint64) error {
-	_, _ = fmt.Fprintf(os.Stdout, "the first seed is %d\n", seed)
+	_, _ = fmt.Fprintf(os.Stdout, "the first round has the seed %d\n", seed)
 	s, err := newSession(binary)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	for began := time.Now(); time.Since(began) < lasts; seed++ {
-		if err := s.all(plan(seed, stepsOfRound)); err != nil {
+		if err := s.round(seed); err != nil {
 			const most = 40
 			last := s.log[max(0, len(s.log)-most):]
-			return fmt.Errorf("seed %d, %w\nthe last that was done:\n%s", seed, err, strings.Join(last, "\n"))
+			return fmt.Errorf("-seed %d: %w\nthe last that was done:\n%s", seed, err, strings.Join(last, "\n"))
 		}
 	}
-	_, _ = fmt.Fprintf(os.Stdout, "%+v\n", s.count)
+	c := s.count
+	_, _ = fmt.Fprintf(os.Stdout, "%d rounds of %d steps: %d runs, of which %d were killed and %d had to fail; %d things done by hand; "+
+		"%d sysctls forfeited by that; nothing else is left, and all was as it must be\n",
+		c.rounds, c.steps/c.rounds, c.runs, c.killed, c.refused, c.byHand, c.forfeited)
 	return nil
 }

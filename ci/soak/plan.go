@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// containers is how many there are, of which each is there or not.
+// containers is how many there are at most.
 const containers = 5
 
 // The bridges and ports that runs ask for by number; 0 is none. The subnet of the first has
@@ -18,7 +18,12 @@ var (
 		{"brg1", "10.10.11.1/24,fd11::1/64", ""},
 		{"brg2", "10.10.12.1/24", " -isolated"},
 	}
-	ports = []string{"", "8080:80", "8080:80/udp", "8081:80"}
+	ports = []struct{ flag, network, number string }{
+		{},
+		{"8080:80/tcp", "tcp", "8080"},
+		{"8080:80/udp", "udp", "8080"},
+		{"8081:80/tcp", "tcp", "8081"},
+	}
 )
 
 // wish is what an up asks for; the zero value is nothing.
@@ -34,20 +39,20 @@ func (w wish) flags(container int) string {
 		flags += " -id " + idOf(container)
 	}
 	if w.port != 0 {
-		flags += " -publish " + ports[w.port]
+		flags += " -publish " + ports[w.port].flag
 	}
 	return flags
 }
 
 func idOf(container int) string { return fmt.Sprintf("c%d", container) }
 
-// What an operation is.
+// What an operation is: a run of netsetgo, or what others do.
 const (
 	up = iota
 	down
 	check
 	end          // of a container, by a signal
-	flush        // of all rules
+	flush        // of all rules, by hand
 	deleteBridge // by hand
 	deleteLink   // by hand, of a host link
 )
@@ -56,15 +61,15 @@ const (
 type operation struct {
 	what      int
 	container int
-	wish      wish // of an up, of a check, and the bridge to delete
-	// begins is when it does, in its step.
-	begins time.Duration
-	// fresh says that the container ends first, and another begins a gap later.
+	wish      wish // of an up and a check, and the bridge to delete
+	// begins is when it does, in its step; dies is when a run is killed, after that.
+	begins, dies time.Duration
+	// fresh says that the container of an up begins just before it.
 	fresh bool
-	gap   time.Duration
-	byID  bool
-	// hurried is a run with a -timeout that it hardly keeps; dies is when one is killed.
-	hurried, dies time.Duration
+	// byID names the container to a down.
+	byID bool
+	// hurried is a -timeout that is hardly enough.
+	hurried time.Duration
 }
 
 // target is the process of a container, and its namespace.
@@ -75,13 +80,13 @@ type target struct {
 
 // command is what a user would type.
 func (o operation) command(t target) string {
-	timeout := ""
-	if o.hurried != 0 {
-		timeout = " -timeout " + o.hurried.String()
-	}
 	switch o.what {
 	case up:
-		return "netsetgo -pid " + t.pid + o.wish.flags(o.container) + timeout
+		command := "netsetgo -pid " + t.pid + o.wish.flags(o.container)
+		if o.hurried != 0 {
+			command += " -timeout " + o.hurried.String()
+		}
+		return command
 	case down:
 		if o.byID {
 			return "netsetgo down -id " + idOf(o.container)
@@ -99,8 +104,8 @@ func (o operation) command(t target) string {
 	return "kill -9 " + t.pid
 }
 
-// ofNetsetgo says whether it is a run of netsetgo.
-func (o operation) ofNetsetgo() bool { return o.what <= check }
+// ofOne says whether it is about one container.
+func (o operation) ofOne() bool { return o.what != flush && o.what != deleteBridge }
 
 // disturbs says whether a run may fail since this goes on at the same time.
 func (o operation) disturbs(run operation) bool {
@@ -115,93 +120,85 @@ func (o operation) disturbs(run operation) bool {
 	return false
 }
 
-// round is a sequence of steps by a seed alone: what comes of one has no say in what is next.
-type round struct {
-	seed  uint64
-	steps [][]operation
-	// ends says that at its end containers are killed, instead of taken down.
-	ends bool
-}
-
-// planner draws what is next.
+// planner draws what is done, by a seed alone: what comes of it has no say in what is next.
 type planner struct {
 	*rand.Rand
 	alive [containers]bool
-	// What may be done by hand in this round. The rules say what the last one out has to put
-	// back when a bridge that remembers it is gone, and the other way round: both together
-	// forfeit it, and that is to be so in few rounds only.
+	last  [containers]wish
+	// What may be done by hand in this round. What the last one out has to put back, bridges
+	// remember, and the rules have it: where both are deleted, it is forfeited. That is to be
+	// so in few rounds only.
 	flushes, deletes bool
 }
 
-func plan(seed uint64, steps int) round {
+func newPlanner(seed uint64) *planner {
 	p := &planner{Rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be foreseeable
-	by := p.IntN(4)
-	p.flushes, p.deletes = by == 0 || by == 2, by > 0 && by < 3
-	r := round{seed: seed, ends: p.IntN(2) == 0}
-	for range steps {
-		r.steps = append(r.steps, p.step())
-	}
-	return r
+	hands := p.IntN(4)
+	p.flushes, p.deletes = hands%2 == 0, hands == 1 || hands == 2
+	return p
 }
 
+// step draws what goes on at once: one or some, of which a few may be about one container.
 func (p *planner) step() []operation {
-	count := 1
-	if p.IntN(2) == 0 {
-		count = 2 + p.IntN(3)
-	}
+	count := 1 + p.IntN(2)*p.IntN(6)
 	var step []operation
-	var fresh, ended, used [containers]bool
-	for len(step) < count {
+	var used, ends [containers]bool
+	for range count {
 		o := p.operation()
 		c := o.container
-		ofOne := o.what != flush && o.what != deleteBridge
-		switch {
-		case o.what == flush && !p.flushes, o.what == deleteBridge && !p.deletes,
-			ofOne && fresh[c], o.fresh && used[c], o.what == end && ended[c]:
+		if o.fresh && used[c] || ends[c] || o.what == flush && !p.flushes || o.what == deleteBridge && !p.deletes {
 			continue
-		case ofOne:
-			used[c], fresh[c] = true, o.fresh
-			ended[c] = ended[c] || o.what == end
 		}
+		if o.fresh && p.alive[c] {
+			// A restart within 50 ms.
+			step = append(step, operation{what: end, container: c, begins: o.begins})
+			o.begins += time.Duration(p.IntN(50)) * time.Millisecond
+		}
+		used[c] = used[c] || o.ofOne()
+		ends[c] = o.fresh || o.what == end
 		step = append(step, o)
 	}
-	for c := range containers {
-		p.alive[c] = (p.alive[c] || fresh[c]) && !ended[c]
+	for _, o := range step {
+		if o.what == end || o.fresh {
+			p.alive[o.container] = o.fresh
+		}
 	}
 	return step
 }
 
-// odds of each operation, of a restart, and of what is done to a run.
 func (p *planner) operation() operation {
-	o := operation{container: p.IntN(containers), wish: wish{1 + p.IntN(len(bridges)-1), p.IntN(len(ports)), p.IntN(2) == 0}}
-	o.begins = time.Duration(p.IntN(30)) * time.Millisecond
-	o.byID = p.IntN(3) == 0
-	alive := p.alive[o.container]
+	c := p.IntN(containers)
+	o := operation{container: c, wish: p.last[c], begins: time.Duration(p.IntN(30)) * time.Millisecond}
+	if o.wish.bridge == 0 || p.IntN(2) == 0 {
+		o.wish = wish{1 + p.IntN(len(bridges)-1), p.IntN(len(ports)), p.IntN(2) == 0}
+	}
 	switch n := p.IntN(100); {
-	case n < 45 || !alive && n < 85:
+	case n < 12 || n < 85 && !p.alive[c]:
+		o.what, o.fresh = up, true
+	case n < 45:
 		o.what = up
-		o.fresh = !alive || n < 8
-		o.gap = time.Duration(p.IntN(50)) * time.Millisecond
-	case n < 70:
-		o.what = down
-	case n < 78:
+	case n < 67:
+		o.what, o.byID = down, p.IntN(3) == 0
+	case n < 73:
 		o.what = check
-	case n < 85:
+	case n < 80:
 		o.what = end
-	case n < 89:
+	case n < 87:
 		o.what = flush
 	case n < 93:
 		o.what = deleteBridge
 	default:
 		o.what = deleteLink
 	}
-	if !alive && o.what != flush && o.what != deleteBridge && !o.fresh {
+	if !p.alive[c] && !o.fresh && o.ofOne() {
 		o.what, o.byID = down, true
 	}
+	if o.what == up {
+		p.last[c] = o.wish
+	}
 	switch n := p.IntN(100); {
-	case o.what != up && o.what != down:
-	case n < 20:
-		o.dies = time.Duration(1+p.IntN(500<<p.IntN(7))) * time.Microsecond // most runs take some milliseconds
+	case n < 20 && o.what <= down:
+		o.dies = time.Duration(1+p.IntN(500<<p.IntN(7))) * time.Microsecond // most take some milliseconds
 	case n < 28 && o.what == up:
 		o.hurried = time.Duration(1+p.IntN(30)) * time.Millisecond
 	}

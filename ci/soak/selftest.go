@@ -30,7 +30,7 @@ var breakages = []testbed.Breakage{
 	},
 	{
 		What: "an up again doesn't mend the rules",
-		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil {", Into: "if err != nil {",
+		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil {", Into: "if len(own) < 0 {",
 	},
 	{
 		What: "the last one out doesn't put back sysctls",
@@ -53,7 +53,7 @@ func testItself() error {
 		}
 		err := soak(binary, time.Minute, 1)
 		if !errors.Is(err, errBroken) {
-			return fmt.Errorf("%s, and that isn't found: %w", b.What, err)
+			return fmt.Errorf("%s, and that isn't found: %v", b.What, err)
 		}
 		told, _, _ := strings.Cut(fmt.Sprint(err), "\n")
 		_, _ = fmt.Fprintf(os.Stdout, "found, as it should be: %s: %s\n", b.What, told)

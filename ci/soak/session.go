@@ -26,19 +26,16 @@ type session struct {
 	host       *testbed.Host
 	containers [containers]*testbed.Container // nil where it has ended
 	targets    [containers]target             // also of one that has ended
-
 	// base is what the host is like when nobody is connected.
-	base state.State
-
+	base   state.State
 	worlds map[world]bool
-	// flushed and deleted say what was done by hand since the host was empty.
+	// flushed and deleted say what was done by hand in this round.
 	flushed, deleted bool
 	log              []string
-	count            counts
+	count            struct{ rounds, steps, runs, killed, refused, byHand, forfeited int }
 }
 
-// counts are for the table.
-type counts struct{ rounds, steps, runs, killed, refused, byHand, compared, forfeited int }
+var errBroken = errors.New("netsetgo doesn't keep its promises")
 
 // newSession makes the host, and lets a container come and go: that may load modules of
 // the kernel's, which add sysctls.
@@ -54,63 +51,35 @@ func newSession(binary string) (*session, error) {
 	for _, file := range shown {
 		err = errors.Join(err, os.WriteFile(file, []byte("0"), 0))
 	}
+	if err == nil {
+		s.base, err = s.host.Reader.Read(s.host.Namespace)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("making a host: %w", err)
 	}
-	w := wish{bridge: 2, port: 2}
-	for _, step := range [][]operation{{{what: up, wish: w, fresh: true}}, {{what: down}}, {{what: end}}} {
-		if err := s.step(step); err != nil {
-			return nil, err
-		}
+	if err := s.step([]operation{{what: up, wish: wish{bridge: 2, port: 2}, fresh: true}}); err != nil {
+		return nil, err
 	}
-	// Which is when nobody has a number any more.
-	none, err := testbed.Eventually(func() (bool, error) {
-		numbers, err := namespaceNumbers()
-		return numbers == 0, err
-	})
-	if err != nil || !none {
-		return nil, cmp.Or(err, errors.New("the namespace of a container that has ended stays"))
-	}
-	s.base, err = s.host.Reader.Read(s.host.Namespace)
-	return s, err
+	return s, s.empty(false)
 }
 
-// namespaceNumbers counts the namespaces to which the host gave a number.
-func namespaceNumbers() (int, error) {
-	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, unix.NLM_F_DUMP)
-	request.AddRawData(make([]byte, 4)) // struct rtgenmsg, linux/rtnetlink.h
-	messages, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNSID)
-	if err != nil {
-		return 0, fmt.Errorf("counting namespaces: %w", err)
-	}
-	return len(messages), nil
-}
-
-// started is a process of an operation.
-type started struct {
-	operation
-	cmd    *exec.Cmd
-	output bytes.Buffer
-	began  time.Time
-	took   time.Duration
-	ended  chan struct{}
-	line   int // of the log
-}
-
-// all lets a round go by, and takes all down.
-func (s *session) all(r round) error {
-	s.log = nil
-	for i, step := range r.steps {
+// round lets a sequence of steps go by, and takes all down.
+func (s *session) round(seed uint64) error {
+	s.log, s.flushed, s.deleted = nil, false, false
+	// Few enough to do them again in some seconds.
+	const steps = 40
+	p := newPlanner(seed)
+	for i := range steps {
 		s.log = append(s.log, fmt.Sprintf("step %d:", i+1))
-		if err := s.step(step); err != nil {
+		if err := s.step(p.step()); err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 		s.count.steps++
 	}
-	if err := s.empty(r.ends); err != nil {
-		return fmt.Errorf("at the end: %w", err)
-	}
 	s.count.rounds++
+	if err := s.empty(p.IntN(2) == 0); err != nil {
+		return fmt.Errorf("after the last step: %w", err)
+	}
 	return nil
 }
 
@@ -120,44 +89,15 @@ func (s *session) step(step []operation) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range outcomes {
-		s.flushed, s.deleted = s.flushed || o.what == flush, s.deleted || o.what == deleteBridge
-	}
 	worlds := explain(s.worlds, outcomes)
 	if len(worlds) == 0 {
-		return fmt.Errorf("%w: it can't come out so, in whatever order; before: %+v", errBroken, s.worlds)
+		return fmt.Errorf("%w: it can't come out so, in whatever order; before: %s", errBroken, tell(s.worlds))
 	}
 	s.worlds = worlds
-	return s.compare()
-}
-
-// compare leaves those worlds alone that fit what is there: one at least has to, soon.
-func (s *session) compare() error {
 	var nearest []string
-	fits, err := testbed.Eventually(func() (bool, error) {
-		s.count.compared++
-		is, err := s.observe()
-		if errors.Is(err, netlink.ErrDumpInterrupted) {
-			return false, nil // something is just going
-		}
-		if err != nil {
-			return false, err
-		}
-		left := map[world]bool{}
-		nearest = nil
-		for w := range s.worlds {
-			differences := is.differences(w)
-			if len(differences) == 0 {
-				left[w] = true
-			}
-			if nearest == nil || len(differences) < len(nearest) {
-				nearest = differences
-			}
-		}
-		if len(left) > 0 {
-			s.worlds = left
-		}
-		return len(left) > 0, nil
+	fits, err := testbed.Eventually(func() (fits bool, err error) {
+		fits, nearest, err = s.narrow()
+		return fits, err
 	})
 	if err == nil && !fits {
 		err = fmt.Errorf("%w: %s", errBroken, strings.Join(nearest, "\n    "))
@@ -165,90 +105,107 @@ func (s *session) compare() error {
 	return err
 }
 
-// execute starts each operation when it begins: by this thread, which alone is on the host.
-func (s *session) execute(step []operation) ([]outcome, error) {
-	type event struct {
-		at time.Duration
-		do func() error
+// narrow leaves those worlds alone that fit what is there, if any does; else it says in what
+// the nearest differs.
+func (s *session) narrow() (fits bool, nearest []string, err error) {
+	is, err := s.observe()
+	if errors.Is(err, netlink.ErrDumpInterrupted) || err != nil && errors.As(err, &netlink.LinkNotFoundError{}) {
+		return false, []string{err.Error()}, nil // something is just going
 	}
-	var events []event
-	var outcomes []outcome
-	var running []*started
-	for _, o := range step {
-		begin := func() error {
-			process, err := s.start(o)
-			running = append(running, process)
-			return err
+	if err != nil {
+		return false, nil, err
+	}
+	left, nearer := map[world]bool{}, false
+	for w := range s.worlds {
+		differences, near := is.differences(w)
+		if len(differences) == 0 {
+			left[w] = true
 		}
-		switch {
-		case o.what == end:
-			events = append(events, event{o.begins, func() error { outcomes = append(outcomes, s.end(o.container)); return nil }})
-		case o.fresh:
-			events = append(events, event{o.begins, func() error {
-				if s.containers[o.container] != nil {
-					outcomes = append(outcomes, s.end(o.container))
-				}
-				return nil
-			}}, event{o.begins + o.gap, func() error {
-				container, err := testbed.NewContainer("/proc/self/exe", serveName, idOf(o.container))
-				if err != nil {
-					return err
-				}
-				var namespace unix.Stat_t
-				if err := unix.Fstat(int(container.Namespace.Fd()), &namespace); err != nil {
-					return err
-				}
-				s.containers[o.container], s.targets[o.container] = container, target{container.PID(), namespace.Ino}
-				s.logf("unshare --net sleep 900 &  # %s is %s", idOf(o.container), container.PID())
-				return begin()
-			}})
-		default:
-			events = append(events, event{o.begins, begin})
+		if nearest == nil || near && !nearer || near == nearer && len(differences) < len(nearest) {
+			nearest, nearer = differences, near
 		}
 	}
-	slices.SortStableFunc(events, func(a, b event) int { return int(a.at - b.at) })
-	began := time.Now()
-	for _, event := range events {
-		time.Sleep(time.Until(began.Add(event.at))) //nolint:forbidigo // it is planned for then
-		if err := event.do(); err != nil {
-			return nil, err
-		}
+	if len(left) > 0 {
+		s.worlds = left
 	}
-	var failed error
-	for _, process := range running {
-		o, err := s.finish(process)
-		outcomes, failed = append(outcomes, o), errors.Join(failed, err)
-	}
-	for i := range outcomes {
-		outcomes[i].disturbed = slices.ContainsFunc(step, func(other operation) bool { return other.disturbs(outcomes[i].operation) })
-	}
-	return outcomes, failed
+	return len(left) > 0, nearest, nil
 }
 
-// end ends a container.
-func (s *session) end(container int) outcome {
-	o := operation{what: end, container: container}
-	s.logf("%s", o.command(s.targets[container]))
-	s.containers[container].End()
-	s.containers[container] = nil
-	return outcome{operation: o}
+// execute starts each operation when it begins: by this thread, which alone is on the host.
+func (s *session) execute(step []operation) (outcomes []outcome, err error) {
+	slices.SortStableFunc(step, func(a, b operation) int { return cmp.Compare(a.begins, b.begins) })
+	began := time.Now()
+	var running []*process
+	for _, o := range step {
+		time.Sleep(time.Until(began.Add(o.begins))) //nolint:forbidigo // it is planned for then
+		s.flushed, s.deleted = s.flushed || o.what == flush, s.deleted || o.what == deleteBridge
+		if o.what == end {
+			s.logf("%s", o.command(s.targets[o.container]))
+			s.containers[o.container].End()
+			s.containers[o.container] = nil
+			outcomes = append(outcomes, outcome{operation: o})
+			continue
+		}
+		if o.fresh {
+			if err := s.begin(o.container); err != nil {
+				return nil, err
+			}
+		}
+		p, err := s.start(o)
+		if err != nil {
+			return nil, err
+		}
+		running = append(running, p)
+	}
+	for _, p := range running {
+		code, finishing := s.finish(p)
+		disturbed := slices.ContainsFunc(step, func(other operation) bool { return other.disturbs(p.operation) })
+		outcomes, err = append(outcomes, outcome{p.operation, code, disturbed}), errors.Join(err, finishing)
+	}
+	return outcomes, err
 }
 
 func (s *session) logf(format string, arguments ...any) {
 	s.log = append(s.log, "    "+fmt.Sprintf(format, arguments...))
 }
 
-func (s *session) start(o operation) (*started, error) {
+// begin starts a container.
+func (s *session) begin(c int) error {
+	container, err := testbed.NewContainer("/proc/self/exe", serveName, idOf(c))
+	if err != nil {
+		return err
+	}
+	var namespace unix.Stat_t
+	if err := unix.Fstat(int(container.Namespace.Fd()), &namespace); err != nil {
+		return err
+	}
+	s.containers[c], s.targets[c] = container, target{container.PID(), namespace.Ino}
+	s.logf("unshare --net sleep 900 &  # %s is %s", idOf(c), container.PID())
+	return nil
+}
+
+// process is one of an operation.
+type process struct {
+	operation
+	cmd    *exec.Cmd
+	output bytes.Buffer
+	began  time.Time
+	took   time.Duration
+	ended  chan struct{}
+	line   int // of the log
+}
+
+func (s *session) start(o operation) (*process, error) {
 	command := o.command(s.targets[o.container])
 	words := strings.Fields(command)
-	if o.ofNetsetgo() {
+	if words[0] == "netsetgo" {
 		words[0] = s.binary
 	}
-	p := &started{operation: o, cmd: exec.Command(words[0], words[1:]...), ended: make(chan struct{}), line: len(s.log), began: time.Now()}
+	p := &process{operation: o, cmd: exec.Command(words[0], words[1:]...), ended: make(chan struct{}), line: len(s.log), began: time.Now()}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	s.logf("%s &", command)
 	if err := p.cmd.Start(); err != nil {
-		return p, fmt.Errorf("%s: %w", command, err)
+		return nil, fmt.Errorf("%s: %w", command, err)
 	}
 	if o.dies != 0 {
 		time.AfterFunc(o.dies, func() { _ = p.cmd.Process.Kill() })
@@ -261,75 +218,61 @@ func (s *session) start(o operation) (*started, error) {
 	return p, nil
 }
 
-// What a run may take that was given no -timeout, or a short one: undoing isn't bounded by that,
-// and takes a moment where many go on.
-const (
-	timeout = 10 * time.Second
-	slack   = 2 * time.Second
-)
-
 // finish waits for a process, and looks at what it said.
-func (s *session) finish(p *started) (outcome, error) {
-	limit := timeout
-	if p.hurried != 0 {
-		limit = p.hurried
-	}
-	limit += slack
+func (s *session) finish(p *process) (code int, err error) {
+	// Undoing isn't bounded by -timeout, and takes a moment where much goes on.
+	limit := cmp.Or(p.hurried, 10*time.Second) + 2*time.Second
+	wrong := ""
 	select {
 	case <-p.ended:
 	case <-time.After(time.Until(p.began.Add(limit))):
+		wrong = "it takes too long"
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return outcome{}, fmt.Errorf("%w: %s: it didn't end within %s", errBroken, strings.TrimSpace(s.log[p.line]), limit)
 	}
-	o := outcome{operation: p.operation, code: p.cmd.ProcessState.ExitCode()}
-	said := strings.TrimSpace(p.output.String())
-	s.log[p.line] += fmt.Sprintf("  # exit %d in %s: %s", o.code, p.took.Round(time.Millisecond), strings.ReplaceAll(said, "\n", "\n      # "))
-	if !o.ofNetsetgo() {
+	code = p.cmd.ProcessState.ExitCode()
+	said := p.output.String()
+	s.log[p.line] += fmt.Sprintf("  # exit %d in %s: %s", code, p.took.Round(time.Millisecond),
+		strings.ReplaceAll(strings.TrimSpace(said), "\n", "\n      # "))
+	if p.what > check {
 		s.count.byHand++
-		return o, nil
+		return code, nil
 	}
 	s.count.runs++
-	wrong := ""
 	switch {
-	case o.code == killed && o.dies != 0:
+	case wrong != "":
+	case code == killed && p.dies != 0:
 		s.count.killed++
-	case o.code == 0:
-		if said != "" {
-			wrong = "it succeeds, and says something"
-		}
-	case o.code == 1:
+	case code == 0 && said != "":
+		wrong = "it succeeds, and says something"
+	case code == 1:
 		s.count.refused++
-		if !testbed.IsError(p.output.String()) {
-			wrong = "not an error of one line"
+		if !testbed.IsError(said) {
+			wrong = "its error isn't one line"
 		}
-	case o.code != 3 || o.what != check:
-		wrong = "no such exit status"
+	case code != 0 && (code != 3 || p.what != check):
+		wrong = "there is no such exit status"
 	}
 	if wrong != "" {
-		return o, fmt.Errorf("%w: %s: %s", errBroken, wrong, strings.TrimSpace(s.log[p.line]))
+		err = fmt.Errorf("%w: %s: %s", errBroken, wrong, strings.TrimSpace(s.log[p.line]))
 	}
-	return o, nil
+	return code, err
 }
 
-// empty takes all down, and looks whether the host is what it was.
+// empty takes all down, some by down and some by their end, and looks whether the host is
+// what it was.
 func (s *session) empty(ends bool) error {
-	var first, byID []operation
+	var first, byID, last []operation
 	for c, container := range s.containers {
-		if container != nil && ends {
-			first = append(first, operation{what: end, container: c})
-		} else if container != nil {
+		if container != nil {
 			first = append(first, operation{what: down, container: c})
+			last = append(last, operation{what: end, container: c})
 		}
 		byID = append(byID, operation{what: down, container: c, byID: true})
 	}
-	steps := [][]operation{first, byID}
-	if !ends {
-		var last []operation
-		for _, o := range first {
-			last = append(last, operation{what: end, container: o.container})
-		}
-		steps = append(steps, last)
+	steps := [][]operation{first, last, byID}
+	if ends {
+		steps = steps[1:]
 	}
 	for _, step := range steps {
 		if err := s.step(step); err != nil {
@@ -337,23 +280,56 @@ func (s *session) empty(ends bool) error {
 		}
 	}
 	var left []string
-	_, err := testbed.Eventually(func() (bool, error) {
-		var err error
-		left, err = s.left()
-		return len(left) == 0, errors.Join(err, s.putBack(left))
+	_, err := testbed.Eventually(func() (is bool, err error) {
+		if left, err = s.left(); err == nil {
+			err = s.putBack(left)
+		}
+		return len(left) == 0, err
 	})
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("%w: left:\n    %s", errBroken, strings.Join(left, "\n    "))
+		err = fmt.Errorf("%w: left on the host: %s", errBroken, strings.Join(left, "\n    "))
 	}
-	s.flushed, s.deleted, s.worlds = false, false, map[world]bool{{}: true}
 	return err
 }
 
-// uplink are the sysctls that netsetgo changes of links which aren't its own.
+// left is what isn't as it was before the first container.
+func (s *session) left() ([]string, error) {
+	is, err := s.host.Reader.Read(s.host.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	left := state.Differences(s.base, is)
+	isNew := func(line string) bool { return strings.HasPrefix(line, "+sysctl ") }
+	if s.count.steps == 0 && !slices.ContainsFunc(left, func(line string) bool { return !isNew(line) }) {
+		s.base, left = is, nil // of modules that were loaded for the first container
+	}
+	request := nl.NewNetlinkRequest(unix.RTM_GETNSID, unix.NLM_F_DUMP)
+	request.AddRawData(make([]byte, 4)) // struct rtgenmsg, linux/rtnetlink.h
+	numbers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNSID)
+	free, err2 := testbed.Unlocked()
+	processes, err3 := testbed.Children()
+	files, err4 := filepath.Glob("/run/*")
+	for _, each := range []struct {
+		is   bool
+		what string
+	}{
+		{len(numbers) > 0, fmt.Sprintf("%d namespaces of containers", len(numbers))},
+		{!free, "the lock is held"},
+		{len(processes) > 0, fmt.Sprintf("processes %v", processes)},
+		{len(files) > 1, fmt.Sprintf("files %v", files)}, // beside the lock's
+	} {
+		if each.is {
+			left = append(left, each.what)
+		}
+	}
+	return left, errors.Join(err, err2, err3, err4)
+}
+
+// uplink is a sysctl that netsetgo changes of a link which isn't its own.
 var uplink = regexp.MustCompile(`^sysctl (net/ipv[46]/conf/(?:up0|all)/(?:forwarding|force_forwarding|accept_ra)): (\S+) -> `)
 
-// putBack does for netsetgo what it can't. What an uplink was, the bridge remembers that opened
-// it, and the rules have an element for it: where both were deleted by hand, it is forfeited.
+// putBack does what netsetgo can't, where both are deleted that say what an uplink was: the
+// note of a bridge, and the rules' elements.
 func (s *session) putBack(left []string) error {
 	for _, line := range left {
 		part := uplink.FindStringSubmatch(line)
@@ -368,34 +344,7 @@ func (s *session) putBack(left []string) error {
 	return nil
 }
 
-// left is what netsetgo left on the host where nobody is connected.
-func (s *session) left() ([]string, error) {
-	is, err := s.host.Reader.Read(s.host.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	left := state.Differences(s.base, is)
-	numbers, err := namespaceNumbers()
-	if err != nil {
-		return nil, err
-	}
-	if numbers != 0 {
-		left = append(left, fmt.Sprintf("namespaces with a number: %d", numbers))
-	}
-	switch free, err := testbed.Unlocked(); {
-	case err != nil:
-		return nil, err
-	case !free:
-		left = append(left, "the lock is held")
-	}
-	processes, err := testbed.Children()
-	for _, pid := range processes {
-		left = append(left, "process "+pid)
-	}
-	return left, err
-}
-
-// close ends all containers.
+// close ends what is left.
 func (s *session) close() {
 	for _, container := range s.containers {
 		if container != nil {
