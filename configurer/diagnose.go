@@ -207,10 +207,15 @@ func (c *comparison) compareForwarding() error {
 	return nil
 }
 
-// compareLocalnet looks whether published ports are those of the host's 127.0.0.1.
+// compareLocalnet looks whether published ports are those of the host's 127.0.0.1. A run that
+// is at work, or was killed, may not have come to that.
 func (c *comparison) compareLocalnet() error {
 	ports, err := c.host.Ports(c.bridge.Index)
-	if !c.bridge.Settings.RouteLocalnet && slices.ContainsFunc(ports, func(port Link) bool { return c.asksLocalnet(lease.ReadOwner(port.Altnames).Ports) }) {
+	asks := func(port Link) bool {
+		owner := lease.ReadOwner(port.Altnames)
+		return owner.Complete() && c.asksLocalnet(owner.Ports)
+	}
+	if !c.bridge.Settings.RouteLocalnet && slices.ContainsFunc(ports, asks) {
 		change := SetSysctl{sysctl4(c.bridge.Name, "route_localnet"), "1"}
 		c.differs("sysctl "+change.Key, change.Value, "0", Command(change, nil))
 	}

@@ -1,6 +1,7 @@
 package configurer_test
 
 import (
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -39,6 +40,20 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 		bridge.Settings.RouteLocalnet = false
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		w.expectNothingOpen()
+	})
+
+	It("asks for nothing that only a run at work, or one that was killed, wanted", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(80, "tcp")), firstPid)).To(Succeed())
+		// It ended before its port was that of 127.0.0.1.
+		hostLink := w.host().named("veth1")
+		hostLink.Altnames = slices.DeleteFunc(hostLink.Altnames, func(name string) bool { return strings.HasPrefix(name, "netsetgo:n:") })
+		w.host().named("brg0").Settings.RouteLocalnet = false
+		Expect(w.netset().Check(netsetgo.NetworkConfig{}, firstPid+1)).To(BeEmpty())
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{
+			{What: "port veth1 of brg0", Asked: "a container's", Is: "incomplete: its run is at work, or was killed", Mend: "ip link delete dev veth1"},
+		}))
 	})
 
 	It("finds ports of a container that is gone", func() {
