@@ -107,14 +107,15 @@ func (o operation) command(t target) string {
 // ofOne says whether it is about one container.
 func (o operation) ofOne() bool { return o.what != flush && o.what != deleteBridge }
 
-// disturbs says whether a run may fail since this goes on at the same time.
+// disturbs says whether an up, or a check, may fail since this goes on at the same time. To
+// delete a host link, down takes no lock: others would wait for it.
 func (o operation) disturbs(run operation) bool {
 	switch o.what {
 	case flush:
 		return true
 	case deleteBridge:
 		return o.wish.bridge == run.wish.bridge
-	case deleteLink, end:
+	case down, deleteLink, end:
 		return o.container == run.container
 	}
 	return false
