@@ -22,6 +22,8 @@ type observation struct {
 	s *session
 	// attached tells what each container has.
 	attached [containers]string
+	// idle are the bridges of netsetgo's that nobody is on.
+	idle []string
 	// wrong is what can't be so in any world.
 	wrong []string
 	// checks are what netsetgo says, by its command line.
@@ -83,8 +85,12 @@ func (s *session) observe() (*observation, error) {
 	for _, link := range links {
 		attrs := link.Attrs()
 		names[attrs.Index] = attrs.Name
-		if attrs.Group == lease.Group && link.Type() == "veth" {
+		switch {
+		case attrs.Group != lease.Group:
+		case link.Type() == "veth":
 			hostLinks[attrs.NetNsID] = append(hostLinks[attrs.NetNsID], attrs)
+		case !slices.ContainsFunc(links, func(other netlink.Link) bool { return other.Attrs().MasterIndex == attrs.Index }):
+			o.idle = append(o.idle, attrs.Name)
 		}
 	}
 	holders := map[netip.Addr]int{}
@@ -229,6 +235,9 @@ func (o *observation) ofPort(port int, w world) []string {
 			should = idOf(c)
 		}
 	}
+	if should == "" && o.s.flushed && ports[port].network == "udp" {
+		return nil // flows outlive the rules that say which to forget
+	}
 	// What nobody has may lead to where nobody is, of which nobody is told.
 	patience := 20 * time.Millisecond
 	if should != "" {
@@ -242,7 +251,12 @@ func (o *observation) ofPort(port int, w world) []string {
 
 // ask returns who answers; "" where nobody does.
 func ask(port int, patience time.Duration) string {
-	conn, err := net.DialTimeout(ports[port].network, "192.0.2.1:"+ports[port].number, patience)
+	dialer := net.Dialer{Timeout: patience}
+	if ports[port].network == "udp" {
+		// Always the same flow, which the kernel must have forgotten where it led elsewhere.
+		dialer.LocalAddr = &net.UDPAddr{Port: 40000}
+	}
+	conn, err := dialer.Dial(ports[port].network, "192.0.2.1:"+ports[port].number)
 	if err != nil {
 		return ""
 	}

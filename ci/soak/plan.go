@@ -10,7 +10,8 @@ import (
 const containers = 5
 
 // The bridges and ports that runs ask for by number; 0 is none. The subnet of the first has
-// room for all containers and no more, so that addresses soon have other holders.
+// room for all containers and no more, so that addresses soon have other holders; on the last,
+// each container asks for an address of its own, so that it finds what the one before left.
 var (
 	bridges = []struct{ name, addresses, flags string }{
 		{},
@@ -35,6 +36,9 @@ type wish struct {
 func (w wish) flags(container int) string {
 	bridge := bridges[w.bridge]
 	flags := " -bridgeName " + bridge.name + " -bridgeAddress " + bridge.addresses + bridge.flags
+	if w.bridge == len(bridges)-1 {
+		flags += fmt.Sprintf(" -containerAddress 10.10.12.%d", 2+container)
+	}
 	if w.id {
 		flags += " -id " + idOf(container)
 	}
@@ -114,7 +118,7 @@ func (o operation) disturbs(run operation) bool {
 	case flush:
 		return true
 	case deleteBridge:
-		return o.wish.bridge == run.wish.bridge
+		return o.wish.bridge == run.wish.bridge || run.what == check // which looks at the one that is there, too
 	case down, deleteLink, end:
 		return o.container == run.container
 	}
@@ -170,7 +174,7 @@ func (p *planner) step() []operation {
 func (p *planner) operation() operation {
 	c := p.IntN(containers)
 	o := operation{container: c, wish: p.last[c], begins: time.Duration(p.IntN(30)) * time.Millisecond}
-	if o.wish.bridge == 0 || p.IntN(2) == 0 {
+	if o.wish.bridge == 0 || p.IntN(4) == 0 {
 		o.wish = wish{1 + p.IntN(len(bridges)-1), p.IntN(len(ports)), p.IntN(2) == 0}
 	}
 	switch n := p.IntN(100); {

