@@ -182,6 +182,19 @@ func (o *observation) differences(w world) (found []string, near bool) {
 	return found, true
 }
 
+// leavesIdle says whether a run that went alone left bridges that it shouldn't: down takes all
+// away that nobody is on, and an up that fails leaves no more of them than there were. That of
+// a killed run stays for the next down, if what that left on it is cleared away.
+func (o *observation) leavesIdle(before *observation, run outcome) bool {
+	switch {
+	case run.what == down && run.code == 0:
+		return len(o.idle) > 0
+	case run.what == up && run.code == 1:
+		return len(o.idle) > len(before.idle) && before.attached[run.container] == notConnected
+	}
+	return false
+}
+
 // ofCheck compares what netsetgo says of a container with the damage that was done.
 func (o *observation) ofCheck(c int, w world) []string {
 	a := w.at[c]

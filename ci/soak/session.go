@@ -29,7 +29,7 @@ type session struct {
 	// base is what the host is like when nobody is connected.
 	base   state.State
 	worlds map[world]bool
-	idle   []string // bridges that nobody is on
+	last   *observation
 	// flushed and deleted say what was done by hand in this round.
 	flushed, deleted bool
 	log              []string
@@ -96,7 +96,7 @@ func (s *session) step(step []operation) error {
 	}
 	s.worlds = worlds
 	var nearest []string
-	before := s.idle
+	before := s.last
 	fits, err := testbed.Eventually(func() (fits bool, err error) {
 		fits, nearest, err = s.narrow()
 		return fits, err
@@ -104,29 +104,23 @@ func (s *session) step(step []operation) error {
 	if err == nil && !fits {
 		err = fmt.Errorf("%w: %s", errBroken, strings.Join(nearest, "\n    "))
 	}
-	if err != nil || len(outcomes) != 1 {
-		return err
+	if err == nil && len(outcomes) == 1 && s.last.leavesIdle(before, outcomes[0]) {
+		err = fmt.Errorf("%w: it left bridges that nobody is on: %v", errBroken, s.last.idle)
 	}
-	o := outcomes[0]
-	if o.what == down && o.code == 0 && len(s.idle) > 0 || o.what == up && o.code == 1 && len(s.idle) > len(before) {
-		return fmt.Errorf("%w: it left bridges that nobody is on: %v", errBroken, s.idle)
-	}
-	return nil
+	return err
 }
 
 // narrow leaves those worlds alone that fit what is there, if any does; else it says in what
 // the nearest differs.
 func (s *session) narrow() (fits bool, nearest []string, err error) {
 	is, err := s.observe()
-	if err == nil {
-		s.idle = is.idle
-	}
 	if errors.Is(err, netlink.ErrDumpInterrupted) || err != nil && errors.As(err, &netlink.LinkNotFoundError{}) {
 		return false, []string{err.Error()}, nil // something is just going
 	}
 	if err != nil {
 		return false, nil, err
 	}
+	s.last = is
 	left, nearer := map[world]bool{}, false
 	for w := range s.worlds {
 		differences, near := is.differences(w)
