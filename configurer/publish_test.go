@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
 // by is a port of one address of the host.
@@ -209,6 +210,17 @@ var _ = Describe("flows to published ports", Label("unit"), func() {
 		w.end(w.container(2))
 		w.log = nil
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.flows()).To(ConsistOf(all))
+	})
+
+	It("of UDP are forgotten when the next run mends what a down had begun with that was killed", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(publishing(dual(), udp...), firstPid)).To(Succeed())
+		for _, set := range firewall.PortMaps() {
+			w.host().rules[set.Family].sets[set.Name] = []firewall.Element{}
+		}
+		w.log = nil
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
 		Expect(w.flows()).To(ConsistOf(all))
 	})
 

@@ -52,7 +52,8 @@ func (r *run) mendRules(wanted, unwanted []firewall.Element) error {
 		return err
 	}
 	lacking := slices.DeleteFunc(slices.Clone(wanted), func(element firewall.Element) bool { return slices.ContainsFunc(found, element.SameKey) })
-	if err := r.do(r.host, addElements(lacking, "what the rules hold for")...); err != nil {
+	steps := append(addElements(lacking, "what the rules hold for"), forgetPorts(lacking, "they went elsewhere while it was missing")...)
+	if err := r.do(r.host, steps...); err != nil {
 		return err
 	}
 	return r.deleteElements(unwanted, "the bridge, or the host, is otherwise now")
