@@ -47,6 +47,7 @@ faults: build ## put a fault into every call to the kernel (root; FAULTS=-sample
 soak: build ## let containers come and go at random for a minute (root; SOAK='-for 10m': longer, SOAK='-seed N': again)
 	@[ "$$(id -u)" = 0 ] || { echo "make soak needs root" >&2; exit 1; }
 	@ci/packages.sh iproute2 nftables
+	go run ./ci/soak -selftest
 	go run ./ci/soak $(SOAK)
 
 generate: ## make the fakes anew
