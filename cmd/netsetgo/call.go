@@ -36,6 +36,9 @@ type call struct {
 
 // run keeps the log of the call, which is opened before anything else happens.
 func (c *call) run() error {
+	if err := c.reserve(); err != nil {
+		return errors.Join(c.misread, err)
+	}
 	if c.options.log == "" {
 		return c.connect()
 	}
@@ -56,6 +59,19 @@ func (c *call) run() error {
 		_, _ = fmt.Fprintf(c.stderr, "netsetgo: %s\n", errorLine(failed))
 	}
 	return err
+}
+
+// reserve makes sure that a call can open its files: those of both sides, of another look
+// where the result is to be printed, and the log.
+func (c *call) reserve() error {
+	sides, logs := 2, 0
+	if c.options.output == outputJSON {
+		sides++
+	}
+	if c.options.log != "" {
+		logs = 1
+	}
+	return kernel.Reserve(sides, logs)
 }
 
 // connect runs the verb for the target that the flags or the state name.

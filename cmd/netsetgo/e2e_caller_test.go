@@ -63,15 +63,6 @@ var _ = Describe("a caller of the binary", Label("root"), func() {
 			[]string{"CAP_SYS_PTRACE"}, []string{"CAP_NET_ADMIN", "CAP_SYS_ADMIN"}),
 	)
 
-	It("is somebody else who has the capabilities", func() {
-		capabilities := "+net_admin,+sys_admin,+sys_ptrace"
-		// The lock is root's, or whoever's was the first.
-		host.Sh("touch /run/netsetgo.lock; chmod 600 /run/netsetgo.lock; chown 65534 /run/netsetgo.lock")
-		succeeds(host.Run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-			"--inh-caps="+capabilities, "--ambient-caps="+capabilities, readable, "-pid", strconv.Itoa(container.Pid)))
-		Expect(container.Pings("10.10.10.1")).To(BeTrue())
-	})
-
 	// Process 1 is here one that is on the same host as netsetgo, and its ancestor.
 	DescribeTable("can't name the host's first process", func(code int, stdin, arguments, says string) {
 		line := fmt.Sprintf("%s %s; exit $?", binary, arguments)
