@@ -92,8 +92,13 @@ func (c *conn) accepted(block configurer.Block) (in, out []string, err error) {
 	if block.Table == configurer.Firewalld {
 		next = block.Chains
 	}
-	// Jumps make no circles (nft_chain_validate, net/netfilter/nf_tables_api.c).
+	// Many jumps may lead to one chain.
+	seen := map[string]bool{}
 	for ; len(next) > 0; next = next[1:] {
+		if seen[next[0]] {
+			continue
+		}
+		seen[next[0]] = true
 		for _, rule := range chains[next[0]] {
 			switch {
 			case len(rule.in) > 0 && slices.Equal(rule.in, rule.out):
@@ -127,7 +132,7 @@ func (r foreignRule) acceptsAll() bool { return r.plain && r.ofAll() && r.verdic
 
 func readForeign(expressions []byte) foreignRule {
 	var rule foreignRule
-	list, err := nl.ParseRouteAttr(expressions)
+	list, err := parseAttributes(expressions)
 	if err != nil {
 		return rule
 	}

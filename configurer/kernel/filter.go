@@ -24,7 +24,7 @@ func attributes(message []byte) (map[uint16][]byte, error) {
 
 // nested returns attributes by their types, the last of each.
 func nested(data []byte) (map[uint16][]byte, error) {
-	list, err := nl.ParseRouteAttr(data)
+	list, err := parseAttributes(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kernel's answer: %w", err)
 	}
@@ -83,6 +83,9 @@ func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
 	for i, answer := range answers {
 		if errors.Is(answer.err, configurer.ErrNotFound) {
 			continue
+		}
+		if answer.err == nil && len(answer.messages) == 0 {
+			answer.err = errShort
 		}
 		if answer.err != nil {
 			return at, noFirewall(answer.err)
@@ -213,7 +216,7 @@ func parseElements(set firewall.Set, message []byte) ([]firewall.Element, error)
 	if err != nil {
 		return nil, err
 	}
-	list, err := nl.ParseRouteAttr(attrs[unix.NFTA_SET_ELEM_LIST_ELEMENTS])
+	list, err := parseAttributes(attrs[unix.NFTA_SET_ELEM_LIST_ELEMENTS])
 	if err != nil {
 		return nil, fmt.Errorf("reading the elements of %s: %w", set.Name, err)
 	}

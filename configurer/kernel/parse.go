@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -29,11 +30,31 @@ type anyFamily struct{}
 func (anyFamily) Len() int          { return unix.NLMSG_ALIGNTO }
 func (anyFamily) Serialize() []byte { return make([]byte, unix.NLMSG_ALIGNTO) }
 
+// parseAttributes returns attributes in their order. nl.ParseRouteAttr does so, too, but
+// panics where the last isn't padded.
+func parseAttributes(data []byte) ([]syscall.NetlinkRouteAttr, error) {
+	var attrs []syscall.NetlinkRouteAttr
+	for len(data) >= unix.SizeofRtAttr {
+		attr := syscall.RtAttr{Len: binary.NativeEndian.Uint16(data), Type: binary.NativeEndian.Uint16(data[2:])}
+		length := int(attr.Len)
+		if length < unix.SizeofRtAttr || length > len(data) {
+			return nil, unix.EINVAL
+		}
+		attrs = append(attrs, syscall.NetlinkRouteAttr{Attr: attr, Value: data[unix.SizeofRtAttr:length]})
+		data = data[min(len(data), aligned(length)):]
+	}
+	return attrs, nil
+}
+
+// aligned is where what follows something of a length begins (RTA_ALIGN, linux/rtnetlink.h;
+// NLMSG_ALIGN, linux/netlink.h, is the same).
+func aligned(length int) int { return (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1) }
+
 func parseLink(message []byte) (configurer.Link, error) {
 	if len(message) < unix.SizeofIfInfomsg {
 		return configurer.Link{}, errShort
 	}
-	attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
+	attrs, err := parseAttributes(message[unix.SizeofIfInfomsg:])
 	if err != nil {
 		return configurer.Link{}, fmt.Errorf("reading a link: %w", err)
 	}
@@ -107,7 +128,7 @@ func find(nest []byte, kind uint16) []byte {
 		if binary.NativeEndian.Uint16(nest[2:])&attrType == kind {
 			return nest[unix.SizeofRtAttr:length]
 		}
-		nest = nest[min(len(nest), (length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+		nest = nest[min(len(nest), aligned(length)):]
 	}
 	return nil
 }
@@ -151,7 +172,7 @@ const (
 
 // texts returns the attributes of one type in a nest, as text.
 func texts(nest []byte, kind uint16) []string {
-	attrs, err := nl.ParseRouteAttr(nest)
+	attrs, err := parseAttributes(nest)
 	if err != nil {
 		return nil
 	}
@@ -168,7 +189,7 @@ func parseRoute(message []byte) (configurer.Route, error) {
 	if len(message) < unix.SizeofRtMsg {
 		return configurer.Route{}, errShort
 	}
-	attrs, err := nl.ParseRouteAttr(message[unix.SizeofRtMsg:])
+	attrs, err := parseAttributes(message[unix.SizeofRtMsg:])
 	if err != nil {
 		return configurer.Route{}, fmt.Errorf("reading a route: %w", err)
 	}
@@ -195,6 +216,9 @@ func parseRoute(message []byte) (configurer.Route, error) {
 		}
 	}
 	route.Destination = netip.PrefixFrom(destination, int(message[1]))
+	if !route.Destination.IsValid() {
+		return route, errShort
+	}
 	if destination.Is6() && route.Metric == defaultMetric6 {
 		route.Metric = 0 // as it was asked for
 	}

@@ -112,7 +112,10 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 		if len(message) < unix.SizeofIfAddrmsg {
 			return nil, errShort
 		}
-		attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfAddrmsg:])
+		if message[0] != unix.AF_INET && message[0] != unix.AF_INET6 {
+			continue // others have addresses, too, such as Phonet
+		}
+		attrs, err := parseAttributes(message[unix.SizeofIfAddrmsg:])
 		if err != nil {
 			return nil, fmt.Errorf("reading an address: %w", err)
 		}
@@ -124,8 +127,12 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 				addr, _ = netip.AddrFromSlice(attr.Value)
 			}
 		}
+		prefix := netip.PrefixFrom(addr, int(message[1]))
+		if !prefix.IsValid() {
+			return nil, errShort
+		}
 		if addr.Is4() || !addr.IsLinkLocalUnicast() {
-			addresses = append(addresses, netip.PrefixFrom(addr, int(message[1])))
+			addresses = append(addresses, prefix)
 		}
 	}
 	return addresses, nil
@@ -221,7 +228,7 @@ func waysOf(message []byte, route configurer.Route) []int {
 			break
 		}
 		links = append(links, int(number(ways[4:])))
-		ways = ways[min(len(ways), (length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
+		ways = ways[min(len(ways), aligned(length)):]
 	}
 	return links
 }
@@ -271,7 +278,7 @@ func (c *conn) NamespaceID(namespace *os.File) (int, error) {
 	if len(message) < (anyFamily{}).Len() {
 		return 0, errShort
 	}
-	attrs, err := nl.ParseRouteAttr(message[(anyFamily{}).Len():])
+	attrs, err := parseAttributes(message[(anyFamily{}).Len():])
 	if err != nil {
 		return 0, fmt.Errorf("reading a namespace's number: %w", err)
 	}
@@ -314,7 +321,11 @@ func (c *conn) PortMACs(port configurer.Link) ([]net.HardwareAddr, error) {
 			return nil, err
 		}
 		if state := binary.NativeEndian.Uint16(message[8:]); state&unix.NUD_NOARP != 0 && number(message[4:]) == uint32(port.Index) {
-			macs = append(macs, attrs[unix.NDA_LLADDR])
+			mac := attrs[unix.NDA_LLADDR]
+			if len(mac) != 6 {
+				return nil, errShort
+			}
+			macs = append(macs, mac)
 		}
 	}
 	return macs, nil

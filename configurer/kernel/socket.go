@@ -10,9 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is one netlink socket. It stays in the namespace in which it was opened,
+// socket asks the kernel, and reads what it answers.
+type socket struct{ wire }
+
+// wire carries datagrams to the kernel and back.
+type wire interface {
+	send(datagram []byte) error
+	// next returns a datagram of the kernel's, which is the caller's to keep.
+	next() ([]byte, error)
+	// allow makes room for a large datagram to be sent.
+	allow(size int) error
+	close() error
+}
+
+// netlinkSocket is a wire. It stays in the namespace in which it was opened,
 // wherever the thread goes after.
-type socket struct {
+type netlinkSocket struct {
 	fd     int
 	buffer []byte
 }
@@ -31,10 +44,10 @@ func openSocket(protocol int, options ...int) (socket, error) {
 			return socket{}, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
 		}
 	}
-	return socket{fd, make([]byte, receiveSize)}, nil
+	return socket{&netlinkSocket{fd, make([]byte, receiveSize)}}, nil
 }
 
-func (s *socket) close() error {
+func (s *netlinkSocket) close() error {
 	if err := unix.Close(s.fd); err != nil {
 		return fmt.Errorf("closing a netlink socket: %w", err)
 	}
@@ -129,7 +142,20 @@ func (a *answer) take(message syscall.NetlinkMessage, request *nl.NetlinkRequest
 	return a.done
 }
 
-func (s *socket) send(datagram []byte) error {
+// receive takes the messages of the next datagram.
+func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
+	datagram, err := s.next()
+	if err != nil {
+		return nil, fmt.Errorf("receiving from the kernel: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(datagram)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kernel's answer: %w", err)
+	}
+	return messages, nil
+}
+
+func (s *netlinkSocket) send(datagram []byte) error {
 	for {
 		err := unix.Sendto(s.fd, datagram, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 		if !errors.Is(err, unix.EINTR) {
@@ -141,31 +167,33 @@ func (s *socket) send(datagram []byte) error {
 	}
 }
 
-// receive takes the next datagram. The kernel answers within sendto, so that an
-// answer is there or lost: there is nothing to wait for.
-func (s *socket) receive() ([]syscall.NetlinkMessage, error) {
+// next doesn't wait: the kernel answers within sendto, so that an answer is there or lost.
+func (s *netlinkSocket) next() ([]byte, error) {
 	for {
 		n, _, flags, from, err := unix.Recvmsg(s.fd, s.buffer, nil, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("receiving from the kernel: %w", err)
+			return nil, err
 		}
 		if flags&unix.MSG_TRUNC != 0 {
-			return nil, fmt.Errorf("receiving from the kernel: a datagram is larger than %d bytes", len(s.buffer))
+			return nil, fmt.Errorf("a datagram is larger than %d bytes", len(s.buffer))
 		}
 		// Any process may send to a netlink socket; port 0 is the kernel.
 		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
 			continue
 		}
-		// The messages point into their buffer, so each datagram has its own.
-		messages, err := syscall.ParseNetlinkMessage(append([]byte(nil), s.buffer[:n]...))
-		if err != nil {
-			return nil, fmt.Errorf("reading the kernel's answer: %w", err)
-		}
-		return messages, nil
+		return append([]byte(nil), s.buffer[:n]...), nil
 	}
+}
+
+// allow counts the kernel's own overhead, too.
+func (s *netlinkSocket) allow(size int) error {
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*size); err != nil {
+		return fmt.Errorf("making room for %d bytes in a netlink socket: %w", size, err)
+	}
+	return nil
 }
 
 // errorOf reads an acknowledgement, or the end of a dump: an errno and, behind
@@ -190,7 +218,7 @@ func errorOf(message syscall.NetlinkMessage) error {
 		}
 		rest = rest[unix.SizeofNlMsghdr:]
 	}
-	attrs, err := nl.ParseRouteAttr(rest)
+	attrs, err := parseAttributes(rest)
 	if err != nil {
 		return failure
 	}

@@ -55,9 +55,8 @@ func (s *socket) transact(requests []*nl.NetlinkRequest, last uint32) error {
 		datagram = append(datagram, request.Serialize()...)
 	}
 	if len(datagram) > sendSize {
-		// The kernel counts its own overhead, too.
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(datagram)); err != nil {
-			return fmt.Errorf("making room for %d bytes in a netlink socket: %w", len(datagram), err)
+		if err := s.allow(len(datagram)); err != nil {
+			return err
 		}
 	}
 	if err := s.send(datagram); err != nil {
