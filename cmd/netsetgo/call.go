@@ -16,8 +16,21 @@ import (
 	"github.com/netsetgo/netsetgo/configurer/trace"
 )
 
+// system is the kernel, of which nothing is asked before all that was given is known to
+// make sense.
+type system interface {
+	configurer.Kernel
+	// OpenNamespace opens one of `ip netns`, or any namespace file.
+	OpenNamespace(nameOrPath string) (*os.File, error)
+	// MissingCapabilities names those that this process lacks.
+	MissingCapabilities() []string
+}
+
+var _ system = kernel.System{}
+
 // call is one run of up, down or check.
 type call struct {
+	system         system
 	verb           string // "" until the container's state tells
 	options        *options
 	misread        error // what is wrong with the flags
@@ -98,7 +111,7 @@ func (c *call) connect() error {
 		return fmt.Errorf("%w; %w", err, errUsage)
 	}
 	c.config.Deadline = time.Now().Add(c.options.timeout)
-	if missing := kernel.MissingCapabilities(); len(missing) > 0 {
+	if missing := c.system.MissingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("connecting to the kernel: this process lacks %s; run netsetgo as root", strings.Join(missing, ", "))
 	}
 	netset := c.netset()
@@ -153,7 +166,7 @@ func (c *call) readTarget() error {
 // netset puts the parts together: what is shown is seen on the way to the kernel,
 // or to what stands for it in a dry run.
 func (c *call) netset() *netsetgo.Netset {
-	var system configurer.Kernel = kernel.System{}
+	var system configurer.Kernel = c.system
 	if c.options.dryRun {
 		system = dryrun.Kernel(system)
 	}
@@ -200,12 +213,12 @@ func (c *call) show(event trace.Event) {
 // no target was named.
 func (c *call) openTarget() (*os.File, error) {
 	if c.options.netns != "" {
-		return kernel.OpenNamespace(c.options.netns)
+		return c.system.OpenNamespace(c.options.netns)
 	}
 	if c.pid == 0 {
 		return nil, nil
 	}
-	return kernel.System{}.Pin(c.pid)
+	return c.system.Pin(c.pid)
 }
 
 func (c *call) up(netset *netsetgo.Netset) error {

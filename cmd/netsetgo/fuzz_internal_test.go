@@ -2,17 +2,24 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"io"
 	"net"
+	"os"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
 )
 
 func FuzzState(f *testing.F) {
@@ -21,7 +28,10 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"status":"stopped","pid":7}`), "")
 	f.Add([]byte(`{"id":7,"pid":"x"}`), "up")
 	f.Add([]byte(`{"status":"running","pid":7}`), "check")
+	f.Add([]byte(`{"id":"web","status":"creating","pid":1}`), "")
+	f.Add([]byte(`{"id":"web","status":"running","pid":-1}`), "down")
 	f.Add([]byte("null"), "")
+	f.Add([]byte(`{"id":"web","status":"created","pid":7,"annotations":{"netsetgo":"true","id":"db","pid":"1"}}`), "")
 	f.Fuzz(func(t *testing.T, text []byte, given string) {
 		if given != "up" && given != "down" && given != "check" {
 			given = ""
@@ -31,6 +41,7 @@ func FuzzState(f *testing.F) {
 			expectOneLine(t, err)
 			return
 		}
+		expectSame(t, text)
 		switch {
 		case c.verb != "up" && c.verb != "down" && c.verb != "check" || given != "" && c.verb != given:
 			t.Fatalf("%s with %q means %q", text, given, c.verb)
@@ -40,16 +51,43 @@ func FuzzState(f *testing.F) {
 	})
 }
 
+// expectSame says that a state is what it says, whatever its annotations, and the same when
+// it is written and read again.
+func expectSame(t *testing.T, text []byte) {
+	t.Helper()
+	var plain specs.State
+	if err := json.Unmarshal(text, &plain); err != nil {
+		t.Fatal(err)
+	}
+	written, err := json.Marshal(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{text, written} {
+		is, err := readState(bytes.NewReader(text), time.Minute)
+		if err != nil || is.ID != plain.ID || is.Status != plain.Status || is.Pid != plain.Pid {
+			t.Fatalf("%s is %+v, %v", text, is, err)
+		}
+	}
+}
+
+// FuzzFlags: the kernel is asked nothing, unless all of a command line and a state makes sense.
 func FuzzFlags(f *testing.F) {
-	f.Add("up\n-pid\n7\n-route\n192.168.0.0/16,via=10.10.10.9,metric=7")
-	f.Add("down\n--bridgeName=tower\n--bridgeAddress=10.10.10.1/24\n--containerAddress=10.10.10.2/24\n-defaultRoute=false")
-	f.Add("check\n-netns\n..\n-mac\n02:00\n-timeout\n-1s\n-output\nyaml")
-	f.Add("up\n-dryRun\n-output=json\n-log\n\n-v=maybe")
-	f.Add("list\n-output\njson")
-	f.Add("version\n-brigdeName")
-	f.Add("man\n-h")
-	f.Add("chekc\n-h")
-	f.Fuzz(func(t *testing.T, line string) {
+	const none, created = "", `{"id":"web","status":"created","pid":7}`
+	f.Add("up\n-pid\n7\n-route\n192.168.0.0/16,via=10.10.10.9,metric=7\n-route\n172.16.0.0/12\n-id\n a \n-publish=8080:80", none)
+	f.Add("up\n-containerInterface=eth0\n-mtu\n1400\n-nat=false\n-timeout=3s", created)
+	f.Add("down\n--bridgeName=tower\n--bridgeAddress=10.10.10.1/24\n--containerAddress=10.10.10.2/24\n-defaultRoute=false", created)
+	f.Add("down\n-id\nweb", none)
+	f.Add("up\n-pid\n0", created)
+	f.Add("check\n-netns\n..\n-mac\n02:00\n-timeout\n-1s\n-output\nyaml", none)
+	f.Add("check\n-bridgeName\ntower", none)
+	f.Add("up\n-dryRun\n-output=json\n-log\n\n-v=maybe", none)
+	f.Add("up\n-netns=blue\n-bridgeName=sixteen-bytes-xx", none)
+	f.Add("list\n-output\njson", none)
+	f.Add("version\n-brigdeName", none)
+	f.Add("man\n-h", none)
+	f.Add("chekc\n-h", none)
+	f.Fuzz(func(t *testing.T, line, state string) {
 		words := strings.Split(line, "\n")
 		verb, ok := findVerb(words[0])
 		if !ok {
@@ -60,10 +98,14 @@ func FuzzFlags(f *testing.F) {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
+		if slices.Contains(connecting, verb.name) {
+			expectSense(t, &call{verb: verb.name, options: options, misread: err, stdin: strings.NewReader(state), stdout: io.Discard, stderr: io.Discard})
+		}
 		if err != nil {
 			expectUsage(t, err)
 			return
 		}
+		expectAgain(t, verb, options)
 		if options.timeout <= 0 || options.given["pid"] && options.pid < 1 || options.pid != 0 && options.netns != "" {
 			t.Fatalf("%q got through", line)
 		}
@@ -72,15 +114,74 @@ func FuzzFlags(f *testing.F) {
 				t.Fatalf("%q got through", line)
 			}
 		}
-		config, err := options.config()
-		if err == nil {
-			err = config.Validate()
-		}
-		if err != nil {
-			expectOneLine(t, err)
-		}
 	})
 }
+
+// expectSense says that a call ends where it first asks something of the kernel, and that
+// it makes sense then.
+func expectSense(t *testing.T, c *call) {
+	t.Helper()
+	asked := &noSystem{}
+	c.system = asked
+	err := c.connect()
+	if err == nil || errors.Is(err, errAsked) != (asked.times > 0) {
+		t.Fatalf("%v, and the kernel was asked %d times", err, asked.times)
+	}
+	expectOneLine(t, err)
+	if asked.times == 0 {
+		return
+	}
+	if c.misread != nil || c.config.Validate() != nil {
+		t.Fatalf("%+v with %v got through", c.config, c.misread)
+	}
+	switch {
+	case c.options.netns != "" || c.pid > 1 || c.options.given["pid"] && c.pid == 1:
+	case c.verb == "down" && c.pid == 0 && c.config.ID != "":
+	case c.verb == "check" && c.pid == 0 && c.hostAlone:
+	default:
+		t.Fatalf("%s of pid %d got through", c.verb, c.pid)
+	}
+}
+
+// expectAgain says that flags which were read can be given again, as check's commands do.
+func expectAgain(t *testing.T, verb verb, given *options) {
+	t.Helper()
+	var words []string
+	for _, argument := range given.arguments {
+		words = append(words, "-"+argument.def.name+"="+argument.value)
+	}
+	again, err := parse(verb, words, io.Discard)
+	if err != nil {
+		t.Fatalf("%q: %v", words, err)
+	}
+	one, other := *given, *again
+	one.arguments, other.arguments = nil, nil // which hold functions
+	if !reflect.DeepEqual(one, other) {
+		t.Fatalf("%q is %+v, and was %+v", words, other, one)
+	}
+}
+
+// noSystem is a kernel that does nothing.
+type noSystem struct{ times int }
+
+var errAsked = errors.New("the kernel was asked")
+
+func (s *noSystem) ask() error {
+	s.times++
+	return errAsked
+}
+
+func (s *noSystem) MissingCapabilities() []string { _ = s.ask(); return nil }
+
+func (s *noSystem) OpenNamespace(string) (*os.File, error) { return nil, s.ask() }
+
+func (s *noSystem) Pin(int) (*os.File, error) { return nil, s.ask() }
+
+func (s *noSystem) Connect(*os.File) (configurer.Conn, error) { return nil, s.ask() }
+
+func (s *noSystem) Inode(*os.File) (uint64, error) { return 0, s.ask() }
+
+func (s *noSystem) TryLock(configurer.Lock, bool) (configurer.Lock, error) { return nil, s.ask() }
 
 func FuzzWord(f *testing.F) {
 	f.Add("web")

@@ -15,7 +15,7 @@ var needed = []struct {
 
 // MissingCapabilities names what this process may not do of what the work takes;
 // nothing where all is well, or where the kernel doesn't say.
-func MissingCapabilities() []string {
+func (System) MissingCapabilities() []string {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

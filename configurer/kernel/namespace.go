@@ -69,7 +69,7 @@ func (System) Pin(pid int) (*os.File, error) {
 
 // OpenNamespace opens a namespace of `ip netns` by its name, or any namespace
 // file by its path; what has a slash is a path.
-func OpenNamespace(nameOrPath string) (*os.File, error) {
+func (System) OpenNamespace(nameOrPath string) (*os.File, error) {
 	path := nameOrPath
 	if !strings.Contains(path, "/") {
 		path = namedNamespaces + path

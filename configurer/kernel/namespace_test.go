@@ -115,12 +115,12 @@ var _ = Describe("opening a namespace", Label("root"), onHost, func() {
 	It("takes a name of ip netns, or a path", func() {
 		sh("ip netns add blue")
 		inode := inodeOf("/run/netns/blue")
-		file, err := kernel.OpenNamespace("blue")
+		file, err := kernel.System{}.OpenNamespace("blue")
 		isNamespace(file, err, inode)
-		file, err = kernel.OpenNamespace("/run/netns/blue")
+		file, err = kernel.System{}.OpenNamespace("/run/netns/blue")
 		isNamespace(file, err, inode)
 		Expect(os.Symlink("/run/netns/blue", "/run/link")).To(Succeed())
-		file, err = kernel.OpenNamespace("/run/link")
+		file, err = kernel.System{}.OpenNamespace("/run/link")
 		isNamespace(file, err, inode)
 	})
 
@@ -131,13 +131,13 @@ var _ = Describe("opening a namespace", Label("root"), onHost, func() {
 		Expect(os.WriteFile(plain, nil, 0o600)).To(Succeed())
 		before := descriptors()
 		for _, name := range []string{"nothing", "/nowhere/at/all", "sub/path"} {
-			_, err := kernel.OpenNamespace(name)
+			_, err := kernel.System{}.OpenNamespace(name)
 			Expect(err).To(MatchErrorStrictly(configurer.ErrNoNamespace), name)
 		}
 		for _, path := range []string{pipe, plain, directory, "/dev/null", "/proc/self/ns/mnt"} {
 			failed := make(chan error, 1)
 			go func() {
-				_, err := kernel.OpenNamespace(path)
+				_, err := kernel.System{}.OpenNamespace(path)
 				failed <- err
 			}()
 			var err error
