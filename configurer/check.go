@@ -91,7 +91,7 @@ func (c *comparison) nameOnHost(index int) string {
 	if index == c.bridge.Index {
 		return c.bridge.Name
 	}
-	return cmp.Or(c.remembered[index], c.hostLink.Name)
+	return cmp.Or(c.remembered[index].Name, c.hostLink.Name)
 }
 
 func (c *comparison) inside(change Change) string {

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
 )
 
@@ -128,6 +129,44 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Expect(w.String()).To(Equal(before))
 	})
 
+	Describe("that somebody has", func() {
+		asked := netsetgo.Publish{HostPort: 8080, ContainerPort: 81}
+		const web = "tcp . 8080 : 10.10.10.2 . 80"
+		var w *world
+		// beginning is how a run for c1 begins that asks for it, too.
+		beginning := func(ends func() error) error {
+			w = newWorld(2)
+			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(8080, "tcp")), firstPid+1)).To(Succeed())
+			w.at("nft add element ports4", ends)
+			err := w.netset().Up(publishing(netsetgo.NetworkConfig{}, asked), firstPid)
+			Expect(w.host().rules.String()).To(ContainSubstring(web))
+			return err
+		}
+
+		It("stays theirs when a run doesn't learn that", func() {
+			Expect(beginning(func() error { return configurer.ErrUnknown })).To(MatchError(configurer.ErrUnknown))
+			w.expectNothingOpen()
+		})
+
+		DescribeTable("stays theirs when what a run left is cleared away that was killed", func(next func() error) {
+			func() {
+				defer func() { Expect(recover()).To(Equal(killed{})) }()
+				_ = beginning(func() error { panic(killed{}) })
+			}()
+			clear(w.locks)
+			w.onCall, w.conns, w.pinned = nil, nil, nil
+			Expect(next()).To(Succeed())
+			Expect(w.host().rules.String()).To(ContainSubstring(web))
+			Expect(w.host().named("veth1")).To(BeNil())
+		},
+			Entry("by down", func() error { return w.netset().Down(netsetgo.NetworkConfig{}, firstPid) }),
+			Entry("by up", func() error {
+				Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, asked), firstPid)).To(MatchError(ContainSubstring("by host link veth0, has it")))
+				return nil
+			}),
+		)
+	})
+
 	It("goes with the container", func() {
 		w := busyHost()
 		before := w.String()
@@ -221,6 +260,13 @@ var _ = Describe("flows to published ports", Label("unit"), func() {
 		}
 		w.log = nil
 		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.flows()).To(ConsistOf(all))
+	})
+
+	It("of UDP are forgotten when a run fails that had published one", func() {
+		w := newWorld(1)
+		w.at("ip link property add dev veth0 altname netsetgo:n:", func() error { w.log = nil; return errBroken })
+		Expect(w.netset().Up(publishing(dual(), udp...), firstPid)).To(MatchError(errBroken))
 		Expect(w.flows()).To(ConsistOf(all))
 	})
 

@@ -31,8 +31,8 @@ type run struct {
 	undos []func() error
 	// uplinks are the host's; nil until they have been looked for.
 	uplinks []Uplink
-	// remembered are the names of links that notes remember something of.
-	remembered map[int]string
+	// remembered are the links that notes remember something of.
+	remembered map[int]Link
 	// noRules says that the kernel has none, and the container needs none.
 	noRules bool
 	// warn is Host's.
@@ -64,7 +64,7 @@ func start(kernel Kernel, netConfig netsetgo.NetworkConfig, pid int) (*run, erro
 }
 
 func newRun(kernel Kernel, netConfig netsetgo.NetworkConfig) *run {
-	return &run{kernel: kernel, asked: netConfig, config: netConfig.WithDefaults(), remembered: map[int]string{}}
+	return &run{kernel: kernel, asked: netConfig, config: netConfig.WithDefaults(), remembered: map[int]Link{}}
 }
 
 // enter pins the container's namespace, unless that came with the configuration,

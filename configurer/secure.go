@@ -136,6 +136,29 @@ func (r *run) portWithMAC(hostLink Link) (Link, error) {
 	return Link{}, ErrNotFound
 }
 
+// undoElements takes away what a run added, or may have: an answer that was lost may have
+// been that another has the port. Flows that already went to the container end, too.
 func undoElements(conn Conn, added AddElements) func() error {
-	return reverse(conn, DeleteElements(added))
+	return func() error {
+		found, err := conn.Find(added.Elements...)
+		mine := these(found, added.Elements)
+		if err != nil || len(mine) == 0 {
+			return err
+		}
+		changes := []Change{DeleteElements{added.Set, mine}}
+		for _, forget := range forgetPorts(mine, "") {
+			changes = append(changes, forget.change)
+		}
+		return reverse(conn, changes...)()
+	}
+}
+
+// these are the ones found that are as wanted, also in where they lead: a port may be
+// another's by now.
+func these(found, wanted []firewall.Element) []firewall.Element {
+	return slices.DeleteFunc(found, func(element firewall.Element) bool {
+		return !slices.ContainsFunc(wanted, func(one firewall.Element) bool {
+			return one.Set.Name == element.Set.Name && one.String() == element.String()
+		})
+	})
 }

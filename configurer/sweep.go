@@ -149,7 +149,7 @@ func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Elemen
 	return stale, nil
 }
 
-// deleteElements takes away those that are there.
+// deleteElements takes away those that are there as they are told.
 func (r *run) deleteElements(elements []firewall.Element, why string) error {
 	// To delete one twice in a transaction fails it.
 	var once []firewall.Element
@@ -162,6 +162,7 @@ func (r *run) deleteElements(elements []firewall.Element, why string) error {
 		return nil
 	}
 	found, err := r.host.Find(once...)
+	found = these(found, once)
 	if err != nil || len(found) == 0 {
 		return err
 	}

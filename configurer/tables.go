@@ -78,7 +78,16 @@ func (r *run) bridgeElements(bridge Link, note lease.Note) (wanted, unwanted []f
 		if others {
 			unwanted = append(unwanted, elementsOf(was)...)
 		} else {
+			carried, err := r.carriers(was)
+			if err != nil {
+				return nil, nil, err
+			}
 			wanted = append(wanted, elementsOf(was)...)
+			for _, carrier := range carried { // of both families the same
+				if !slices.ContainsFunc(wanted, carrier.SameKey) {
+					wanted = append(wanted, carrier)
+				}
+			}
 		}
 	}
 	return wanted, unwanted, nil

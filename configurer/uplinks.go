@@ -56,6 +56,30 @@ func elementsOf(was lease.Was) []firewall.Element {
 	return nil
 }
 
+// carriers are the elements of bridges of others that what goes with a note would keep from
+// carrying what passes from port to port: an uplink that is one or, where links don't forward
+// for themselves, all.
+func (r *run) carriers(was lease.Was) ([]firewall.Element, error) {
+	var elements []firewall.Element
+	switch was.Sysctl {
+	case sysctlForwarding, sysctlExempt, sysctlForce:
+		if r.remembered[was.Link].Kind == kindBridge {
+			elements = append(elements, firewall.Carrier(was.Link))
+		}
+	case sysctlForwarding6:
+		links, err := r.host.Links(kindBridge)
+		if err != nil {
+			return nil, err
+		}
+		for _, link := range links {
+			if link.Group != lease.Group {
+				elements = append(elements, firewall.Carrier(link.Index))
+			}
+		}
+	}
+	return elements, nil
+}
+
 // linkOf is the name of the link that a note remembers something of; ok is false where the
 // link is gone.
 func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
@@ -69,7 +93,7 @@ func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	r.remembered[was.Link] = link.Name
+	r.remembered[was.Link] = link
 	return link.Name, true, nil
 }
 
@@ -108,6 +132,7 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking at the link of a default route: %w", err)
 		}
+		r.remembered[link.Index] = link
 		settings := link.Settings
 		switch {
 		case !uplink.IPv6 && !settings.Forwarding:
@@ -190,13 +215,18 @@ func (r *run) openUplinks(bridge Link, note lease.Note) error {
 	}
 	// One after another: each relies on those before.
 	for _, uplink := range closed {
-		steps := addElements(elementsOf(uplink.was), "what comes in by it goes to bridges only")
+		carried, err := r.carriers(uplink.was)
+		if err != nil {
+			return fmt.Errorf("looking for bridges of others: %w", err)
+		}
+		steps := append(addElements(carried, "what passes through bridges of others isn't routed"),
+			addElements(elementsOf(uplink.was), "what comes in by it goes to bridges only")...)
 		if len(steps) > 0 {
 			if err := r.do(r.host, steps...); err != nil {
 				return err
 			}
 		}
-		err := r.do(r.host, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})
+		err = r.do(r.host, step{change: SetSysctl{keyOf(uplink.was, uplink.link), uplink.open}, why: "the host forwards what comes in by its uplinks"})
 		if err != nil {
 			return err
 		}

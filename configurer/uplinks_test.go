@@ -12,6 +12,7 @@ import (
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
+	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
@@ -72,6 +73,22 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.netset().Down(dual(), firstPid)).To(Succeed())
 		w.container(1).links[0].Up, w.container(1).links[0].addresses = false, nil // lo stays up
 		Expect(w.String()).To(Equal(before))
+	})
+
+	It("that are bridges of others carry what they did, by their rules", func() {
+		w := newWorld(1).routed6()
+		w.host().named(uplink).Kind = "bridge"
+		w.addUplink("eth1")
+		w.host().add(configurer.Link{Name: "br9", Kind: "bridge"})
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		carriers := "carriers { 2 . 2 }"
+		Expect(w.host().rules.String()).To(ContainSubstring(carriers))
+		w.host().rules[firewall.Inet].sets["carriers"] = []firewall.Element{}
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(carriers))
+		w.host().rules = ruleset{}
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(carriers))
 	})
 
 	DescribeTable("are let be", func(prepare func(w *world), config netsetgo.NetworkConfig) {
@@ -318,6 +335,18 @@ var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
 		Expect(w.host().named(uplink).Settings).To(And(HaveField("AcceptRA", 1), HaveField("Forwarding6", false)))
 		Expect(w.host().sysctls[allForwarding6]).To(Equal("0"))
 		Expect(w.host().routes).To(ContainElement(HaveField("Destination", netip.MustParsePrefix("::/0"))))
+	})
+
+	It("leave all bridges of others what they carry, also later ones from the next run on", func() {
+		w := olderWorld(1)
+		w.host().add(configurer.Link{Name: "br8", Kind: "bridge"})
+		index := w.host().named("br8").Index
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(fmt.Sprintf("carriers { %d . %[1]d }", index)))
+		w.host().add(configurer.Link{Name: "br9", Kind: "bridge"})
+		later := w.host().named("br9").Index
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(fmt.Sprintf("carriers { %d . %[1]d, %d . %[2]d }", index, later)))
 	})
 
 	DescribeTable("keep what accept_ra is", func(acceptRA int) {

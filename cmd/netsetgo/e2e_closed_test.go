@@ -146,6 +146,30 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 		`)
 	})
 
+	It("leaves what passes through a bridge that is the uplink", func() {
+		w.Host.Sh(`
+			ip link add br9 type bridge
+			ip link set br9 up
+			for n in a2 b1; do
+				ip link add x-$n master br9 up type veth peer name eth9 netns $n
+				ip -n $n link set eth9 up
+				ip link show x-$n
+			done
+			ip -n a2 address add 10.99.0.1/24 dev eth9
+			ip -n b1 address add 10.99.0.2/24 dev eth9
+			ip -n a2 address add 2001:db8:99::1/64 dev eth9 nodad
+			ip -n b1 address add 2001:db8:99::2/64 dev eth9 nodad
+			ip address add 10.99.0.3/24 dev br9
+			ip address add 2001:db8:99::3/64 dev br9 nodad
+			ip route replace default via 10.99.0.1
+			ip -6 route replace default via 2001:db8:99::1
+			ip link show br9`)
+		w.ShowBridged("1")
+		w.up("a1")
+		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
+		Expect(w.Nodes["a2"].Pings("2001:db8:99::2")).To(BeTrue())
+	})
+
 	It("leaves bridges of others alone", func() {
 		w.up("a1")
 		w.Host.Sh(`

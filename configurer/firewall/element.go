@@ -16,6 +16,12 @@ func Uplink(index int, ipv6 bool) Element {
 	return Element{uplinks, []Value{family, Index(index)}, nil}
 }
 
+// Carrier is the element of a bridge of others: what passes from port to port of it isn't
+// routed, though the host's firewall may see it (br_netfilter).
+func Carrier(index int) Element {
+	return Element{carriers, []Value{Index(index), Index(index)}, nil}
+}
+
 // Router6 is the element of a host that netsetgo let forward IPv6 for all its links.
 func Router6() Element { return Element{routers, []Value{Family6}, nil} }
 
@@ -94,7 +100,7 @@ func Published(addr netip.Addr) Element {
 func PortMaps() []Set { return []Set{ports4, ports6, addressPorts4, addressPorts6} }
 
 // LinkSets are the sets of links by their indices, which no other link ever has.
-func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, uplinks} }
+func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, carriers, uplinks} }
 
 // OpenedSets are the sets that say what netsetgo let the host forward.
 func OpenedSets() []Set { return []Set{uplinks, routers} }

@@ -52,8 +52,8 @@ var _ = Describe("elements", Label("unit"), func() {
 	})
 
 	It("of an uplink are of one family", func() {
-		Expect(lines(firewall.Uplink(2, false), firewall.Uplink(2, true), firewall.Router6())).To(HaveExactElements(
-			`inet uplinks { ipv4 . 2 }`, `inet uplinks { ipv6 . 2 }`, `inet routers { ipv6 }`))
+		Expect(lines(firewall.Uplink(2, false), firewall.Uplink(2, true), firewall.Router6(), firewall.Carrier(2))).To(HaveExactElements(
+			`inet uplinks { ipv4 . 2 }`, `inet uplinks { ipv6 . 2 }`, `inet routers { ipv6 }`, `inet carriers { 2 . 2 }`))
 	})
 
 	It("of a container name its MAC beside each of its addresses", func() {
@@ -142,7 +142,7 @@ var _ = Describe("elements", Label("unit"), func() {
 			return all
 		}
 		Expect(names(firewall.PortMaps())).To(ConsistOf("ports4", "ports6", "addressports4", "addressports6"))
-		Expect(names(firewall.LinkSets())).To(ConsistOf("unchecked", "locked", "macs", "uplinks"))
+		Expect(names(firewall.LinkSets())).To(ConsistOf("unchecked", "locked", "macs", "carriers", "uplinks"))
 		Expect(names(firewall.SenderSets())).To(ConsistOf("senders4", "senders6", "targets6"))
 	})
 })

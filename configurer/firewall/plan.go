@@ -19,6 +19,7 @@ var (
 	isolated      = Set{Family: Inet, Name: "isolated", Key: []Type{TypeName}}
 	same          = Set{Family: Inet, Name: "same", Key: []Type{TypeName, TypeName}}
 	uplinks       = Set{Family: Inet, Name: "uplinks", Key: []Type{TypeFamily, TypeIndex}}
+	carriers      = Set{Family: Inet, Name: "carriers", Key: []Type{TypeIndex, TypeIndex}}
 	routers       = Set{Family: Inet, Name: "routers", Key: []Type{TypeFamily}}
 	ports4        = Set{Family: Inet, Name: "ports4", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress4, TypePort}}
 	ports6        = Set{Family: Inet, Name: "ports6", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress6, TypePort}}
@@ -75,7 +76,7 @@ func rule(why, do string, matches ...Match) Rule { return Rule{matches, Verdict{
 
 // Version is a number of the rules, which changes with them: a table of another is made
 // anew.
-const Version = "2"
+const Version = "3"
 
 // Tables are all of netsetgo's, without elements: the same on every host.
 func Tables() []Table { return []Table{routed(), bridged()} }
@@ -96,7 +97,7 @@ func routed() Table {
 	return Table{
 		Family: Inet,
 		Sets: []Set{
-			bridges, masqueraded, inbound, isolated, same, uplinks, routers,
+			bridges, masqueraded, inbound, isolated, same, carriers, uplinks, routers,
 			ports4, ports6, addressPorts4, addressPorts6, published4, published6,
 		},
 		Chains: []Chain{
@@ -128,6 +129,7 @@ func routed() Table {
 				rule("what masquerading leaves as it is", Drop, in(masqueraded, InName), is(strays, State)),
 				rule("bridges that are open", Accept, in(inbound, OutName)),
 				rule("bridges are closed", Drop, in(bridges, OutName)),
+				rule("through a bridge of somebody else, not by the host", Accept, in(carriers, InIndex, OutIndex)),
 				rule("the host is a router for bridges only", Drop, in(uplinks, NFProto, InIndex)),
 				rule("also where it forwards for all links or none", Drop, in(routers, NFProto), notIn(bridges, InName)),
 			}},

@@ -17,6 +17,7 @@ const (
 	InName       Field = "iifname"
 	OutName      Field = "oifname"
 	InIndex      Field = "iif"
+	OutIndex     Field = "oif"
 	InGroup      Field = "iifgroup"
 	OutGroup     Field = "oifgroup"
 	NFProto      Field = "meta nfproto"

@@ -43,6 +43,7 @@ var loaders = map[firewall.Field]loader{
 	firewall.InName:       {"meta", unix.NFT_META_IIFNAME, 0, 16},
 	firewall.OutName:      {"meta", unix.NFT_META_OIFNAME, 0, 16},
 	firewall.InIndex:      {"meta", unix.NFT_META_IIF, 0, 4},
+	firewall.OutIndex:     {"meta", unix.NFT_META_OIF, 0, 4},
 	firewall.InGroup:      {"meta", unix.NFT_META_IIFGROUP, 0, 4},
 	firewall.OutGroup:     {"meta", unix.NFT_META_OIFGROUP, 0, 4},
 	firewall.NFProto:      {"meta", unix.NFT_META_NFPROTO, 0, 1},
