@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ func FuzzIDName(f *testing.F) {
 	f.Add("veth1", "pod:web:1", "pod:web:2")
 	f.Add("fifteen-bytes--", strings.Repeat("ä", 80), strings.Repeat("ä", 81))
 	f.Add("eth0", "web~", "web")
+	f.Add("eth0", strings.Repeat("a", 111), strings.Repeat("a", 112)) // of which one fits
 	f.Fuzz(func(t *testing.T, ifname, one, other string) {
 		if !interfaceName.MatchString(ifname) || !utf8.ValidString(one) || !utf8.ValidString(other) || one == "" {
 			t.Skip("Validate lets none of them through")
@@ -37,14 +39,52 @@ func FuzzIDName(f *testing.F) {
 	})
 }
 
+// FuzzNames: whatever Validate lets through has names that the kernel takes, and that are
+// read back.
+func FuzzNames(f *testing.F) {
+	f.Add("brg0", "eth0", []byte{10, 10, 10, 2}, []byte(net.ParseIP("fd10::2")), uint64(4026532001))
+	f.Add("fifteen-bytes.0", "fifteen-bytes--", []byte{255, 255, 255, 254}, []byte(net.ParseIP("1111:2222:3333:4444:5555:6666:7777:8888")), uint64(1<<64-1))
+	f.Fuzz(func(t *testing.T, bridge, ifname string, four, six []byte, inode uint64) {
+		if !interfaceName.MatchString(bridge) || !interfaceName.MatchString(ifname) {
+			t.Skip("Validate lets none of them through")
+		}
+		expected := lease.Owner{Bridge: bridge, ContainerInterface: ifname, Inode: inode}
+		names := []string{lease.NamespaceName(ifname, inode)}
+		for _, bytes := range [][]byte{four, six} {
+			if addr, ok := netip.AddrFromSlice(bytes); ok {
+				expected.Addresses = append(expected.Addresses, addr)
+				names = append(names, lease.AddressName(bridge, addr))
+			}
+		}
+		if expected.Addresses == nil {
+			expected.Bridge = ""
+		}
+		slices.SortFunc(expected.Addresses, netip.Addr.Compare)
+		for _, name := range names {
+			if len(name) > 127 {
+				t.Fatalf("%q has %d bytes", name, len(name))
+			}
+		}
+		if owner := lease.ReadOwner(names); !reflect.DeepEqual(owner, expected) {
+			t.Fatalf("%+v was read back from %q as %+v", expected, names, owner)
+		}
+	})
+}
+
 func FuzzReadOwner(f *testing.F) {
 	f.Add("netsetgo:a:brg0:10.10.10.2", "netsetgo:n:veth1:4026532001", "netsetgo:c:veth1:pod:web")
 	f.Add("netsetgo:a:", "netsetgo:n::", "netsetgo:c:x")
 	f.Add("enp0s3", "", "netsetgo")
+	f.Add("netsetgo:a:brg0:fe80::2%\x1b[31m", "netsetgo:n:veth1:-1", "netsetgo:c:veth1:")
 	f.Fuzz(func(t *testing.T, a, n, c string) {
 		owner := lease.ReadOwner([]string{a, n, c})
 		if text := owner.String(); strings.ContainsAny(text, "\n\x1b\x00") {
 			t.Fatalf("%q reaches a terminal", text)
+		}
+		for _, addr := range owner.Addresses {
+			if addr.Zone() != "" {
+				t.Fatalf("%q is leased", addr)
+			}
 		}
 		if !owner.Complete() {
 			return
@@ -61,6 +101,7 @@ func FuzzReadNote(f *testing.F) {
 	f.Add("netsetgo")
 	f.Add("")
 	f.Add("the tower's uplink")
+	f.Add("netsetgo next=fd10::3 number=10000 policy=closed,nat was=2/forwarding:0,3/accept_ra:1")
 	f.Add("netsetgo next=fe80::1%x number=9999 number=-1")
 	f.Fuzz(func(t *testing.T, alias string) {
 		note, ok := lease.ReadNote(alias)
@@ -72,6 +113,10 @@ func FuzzReadNote(f *testing.F) {
 		}
 		if again, ok := lease.ReadNote(note.String()); !ok || !reflect.DeepEqual(again, note) {
 			t.Fatalf("%+v was read back as %+v", note, again)
+		}
+		// A number that wasn't there, and one more of an address's zeros.
+		if ok && len(note.String()) > max(len(alias), len("netsetgo"))+len(" number=0")+1 {
+			t.Fatalf("%q became %q", alias, note)
 		}
 	})
 }

@@ -139,7 +139,7 @@ func ReadOwner(altnames []string) Owner {
 	for _, name := range altnames {
 		if rest, ok := strings.CutPrefix(name, addressMark); ok {
 			bridge, text, _ := strings.Cut(rest, ":")
-			if addr, err := netip.ParseAddr(text); err == nil {
+			if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 				owner.Bridge, owner.Addresses = bridge, append(owner.Addresses, addr)
 			}
 		}

@@ -39,6 +39,7 @@ var _ = Describe("the names of a host link", Label("unit"), func() {
 		Entry("none"),
 		Entry("others'", "netsetgo", "netsetgo:", "netsetgo:x:eth0:1", "Netsetgo:n:eth0:1", "xnetsetgo:n:eth0:1"),
 		Entry("an address that isn't one", "netsetgo:a:brg0:10.10.10", "netsetgo:a:brg0", "netsetgo:a:"),
+		Entry("an address with a zone, which may hold anything", "netsetgo:a:brg0:fe80::2%eth0"),
 		Entry("a namespace that isn't a number", "netsetgo:n:eth0:x", "netsetgo:n:eth0:-1", "netsetgo:n:eth0:18446744073709551616", "netsetgo:n:eth0"),
 		Entry("an id without an interface", "netsetgo:c:web", "netsetgo:c:"),
 	)
