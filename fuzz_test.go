@@ -3,10 +3,12 @@ package netsetgo_test
 import (
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"testing"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/configurer"
 )
 
 var (
@@ -38,11 +40,50 @@ func FuzzValidate(f *testing.F) {
 			if text := err.Error(); !printable.MatchString(text) {
 				t.Fatalf("%q reaches a terminal", text)
 			}
+			untouched(t, config, err)
 			return
 		}
 		usable(t, config.WithDefaults())
 	})
 }
+
+// untouched says that the kernel is asked nothing for a configuration that is refused.
+func untouched(t *testing.T, config netsetgo.NetworkConfig, refused error) {
+	t.Helper()
+	kernel := noKernel{t}
+	host := configurer.NewHostConfigurer(kernel)
+	host.Warn = func(text string) { t.Fatal(text) }
+	netset := netsetgo.New(host, configurer.NewContainerConfigurer(kernel))
+	_, begin := netset.Begin(config, 7)
+	_, inspect := netset.Inspect(config, 7)
+	_, check := netset.Check(config, 7)
+	_, diagnose := netset.Diagnose(config)
+	for i, err := range []error{
+		netset.Up(config, 7), netset.Down(config, 7), netset.ConfigureHost(config, 7), netset.ConfigureContainer(config, 7),
+		begin, inspect, check, diagnose,
+	} {
+		if err == nil || err.Error() != refused.Error() {
+			t.Fatalf("%d: %v, and it was to be refused: %v", i, err, refused)
+		}
+	}
+}
+
+// noKernel is one that nobody may ask.
+type noKernel struct{ t *testing.T }
+
+func (k noKernel) refuse() error {
+	k.t.Helper()
+	k.t.Fatal("the kernel was asked")
+	return nil
+}
+
+func (k noKernel) Pin(int) (*os.File, error) { return nil, k.refuse() }
+
+func (k noKernel) Connect(*os.File) (configurer.Conn, error) { return nil, k.refuse() }
+
+func (k noKernel) Inode(*os.File) (uint64, error) { return 0, k.refuse() }
+
+func (k noKernel) TryLock(configurer.Lock, bool) (configurer.Lock, error) { return nil, k.refuse() }
 
 // usable looks at what is trusted of a configuration once it was validated.
 func usable(t *testing.T, config netsetgo.NetworkConfig) {

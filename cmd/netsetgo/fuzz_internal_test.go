@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -287,6 +288,9 @@ func expectOneLine(t *testing.T, err error) {
 
 func expectHarmless(t *testing.T, text string) {
 	t.Helper()
+	if !utf8.ValidString(text) {
+		t.Fatalf("%q reaches a terminal", text)
+	}
 	for _, r := range text {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			t.Fatalf("%q reaches a terminal", text)
