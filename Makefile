@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test runtimes lint bench faults soak generate readme demo clean help
+.PHONY: build install test runtimes fuzz vm lint bench faults soak generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -29,6 +29,9 @@ test: ## run every test: root for all of them; installs what they need by apt-ge
 
 runtimes: ## run the tests in which runc, crun and podman call netsetgo (root)
 	@ci/test.sh --label-filter=runtimes ./cmd/netsetgo
+
+fuzz: ## try what nobody thought of, on all that reads (FUZZTIME=30s: for so long each)
+	@ci/fuzz.sh
 
 lint: ## look for faults in the code, as .golangci.yml says
 	go run $(LINTER) run
@@ -49,6 +52,9 @@ soak: build ## let containers come and go at random for a minute (root; SOAK='-f
 	@ci/packages.sh iproute2 nftables
 	go run ./ci/soak -selftest
 	go run ./ci/soak $(SOAK)
+
+vm: ## run the specs that send packets in QEMU, on Debian's kernel 6.1 (root; VM='-a 5.10 6.12': all of root, there)
+	@ci/vm/run.sh $(or $(VM),6.1)
 
 generate: ## make the fakes anew
 	go generate ./...
