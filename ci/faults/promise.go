@@ -86,7 +86,7 @@ func (s *session) desert() (broken []string, err error) {
 		return nil, err
 	}
 	gone, err := testbed.Eventually(func() (bool, error) {
-		links, err := netlink.LinkList()
+		links, err := testbed.Links()
 		return !slices.ContainsFunc(links, func(link netlink.Link) bool { return strings.HasPrefix(link.Attrs().Name, "veth") }), err
 	})
 	if err != nil {

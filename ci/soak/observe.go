@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -77,7 +78,7 @@ func tell(worlds map[world]bool) string {
 // observe reads what all containers have.
 func (s *session) observe() (*observation, error) {
 	o := &observation{s: s, checks: map[string]string{}}
-	links, err := netlink.LinkList()
+	links, err := testbed.Links()
 	if err != nil {
 		return nil, fmt.Errorf("reading the host's links: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo/ci/state"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -154,4 +155,16 @@ func IsError(text string) bool {
 		}
 	}
 	return errors == 1
+}
+
+// Links are those of the thread's host: read again where they changed meanwhile, as when the
+// kernel just takes apart the namespace of a container that ended.
+func Links() (links []netlink.Link, err error) {
+	for range 100 {
+		links, err = netlink.LinkList()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return links, err
 }

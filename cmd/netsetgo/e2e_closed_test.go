@@ -28,6 +28,22 @@ func byTheHost(w world) {
 	}
 }
 
+// bridgeOfOthers connects two containers by a bridge that isn't netsetgo's, br9.
+func bridgeOfOthers(w world) {
+	GinkgoHelper()
+	w.Host.Sh(`
+		ip link add br9 type bridge
+		ip link set br9 up
+		for n in a2 b1; do
+			ip link add x-$n master br9 up type veth peer name eth9 netns $n
+			ip -n $n link set eth9 up
+			ip link show x-$n
+		done
+		ip -n a2 address add 10.99.0.1/24 dev eth9
+		ip -n b1 address add 10.99.0.2/24 dev eth9
+		ip link show br9`)
+}
+
 var _ = Describe("what is closed", Label("root", "packets"), func() {
 	var w world
 	everybody := []string{"a1", "a2", "b1"}
@@ -147,23 +163,14 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 	})
 
 	It("leaves what passes through a bridge that is the uplink", func() {
+		bridgeOfOthers(w)
 		w.Host.Sh(`
-			ip link add br9 type bridge
-			ip link set br9 up
-			for n in a2 b1; do
-				ip link add x-$n master br9 up type veth peer name eth9 netns $n
-				ip -n $n link set eth9 up
-				ip link show x-$n
-			done
-			ip -n a2 address add 10.99.0.1/24 dev eth9
-			ip -n b1 address add 10.99.0.2/24 dev eth9
 			ip -n a2 address add 2001:db8:99::1/64 dev eth9 nodad
 			ip -n b1 address add 2001:db8:99::2/64 dev eth9 nodad
 			ip address add 10.99.0.3/24 dev br9
 			ip address add 2001:db8:99::3/64 dev br9 nodad
 			ip route replace default via 10.99.0.1
-			ip -6 route replace default via 2001:db8:99::1
-			ip link show br9`)
+			ip -6 route replace default via 2001:db8:99::1`)
 		w.ShowBridged("1")
 		w.up("a1")
 		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
@@ -172,17 +179,7 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 
 	It("leaves bridges of others alone", func() {
 		w.up("a1")
-		w.Host.Sh(`
-			ip link add br9 type bridge
-			ip link set br9 up
-			for n in a2 b1; do
-				ip link add x-$n master br9 up type veth peer name eth9 netns $n
-				ip -n $n link set eth9 up
-				ip link show x-$n
-			done
-			ip -n a2 address add 10.99.0.1/24 dev eth9
-			ip -n b1 address add 10.99.0.2/24 dev eth9
-			ip link show br9`)
+		bridgeOfOthers(w)
 		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
 		own := testnet.MAC(links(w.Node("a2"))["eth9"].MAC)
 		wire, tap := w.Node("a2").Wire("eth9"), w.Node("b1").Tap("eth9")

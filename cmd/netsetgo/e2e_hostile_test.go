@@ -84,7 +84,7 @@ func inShell(container *testnet.Container, script string) *exec.Cmd {
 func freeze(cmd *exec.Cmd) {
 	GinkgoHelper()
 	Expect(syscall.Kill(-cmd.Process.Pid, syscall.SIGSTOP)).To(Succeed())
-	Eventually(func() []string { return running(cmd.Process.Pid) }).WithPolling(time.Millisecond).Should(BeEmpty())
+	Eventually(func() []string { return running(cmd.Process.Pid) }).WithTimeout(20 * time.Second).WithPolling(time.Millisecond).Should(BeEmpty())
 }
 
 // running are the processes of a group that may still change something. A shell in
