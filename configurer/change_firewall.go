@@ -131,14 +131,19 @@ func (c DeleteElements) command(names Names) string {
 	return nft("delete element", c.Set.Family, elements(c.Set, named(keys, names)))
 }
 
-// named has the names of links for their indices, as nft(8) takes them too.
+// named has the names of links for their indices, as nft(8) takes them too; of those that are
+// gone, the indices.
 func named(list []firewall.Element, names Names) []firewall.Element {
 	all := slices.Clone(list)
 	for i, element := range all {
 		all[i].Key = slices.Clone(element.Key)
 		for k, value := range element.Key {
-			if index, ok := value.(firewall.Index); ok {
-				all[i].Key[k] = firewall.LinkName(names(int(index)))
+			index, ok := value.(firewall.Index)
+			if !ok {
+				continue
+			}
+			if name := names(int(index)); name != "" {
+				all[i].Key[k] = firewall.LinkName(name)
 			}
 		}
 	}

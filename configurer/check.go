@@ -88,10 +88,13 @@ func (c *comparison) onHost(change Change) string {
 }
 
 func (c *comparison) nameOnHost(index int) string {
-	if index == c.bridge.Index {
+	switch index {
+	case c.bridge.Index:
 		return c.bridge.Name
+	case c.hostLink.Index:
+		return c.hostLink.Name
 	}
-	return cmp.Or(c.remembered[index].Name, c.hostLink.Name)
+	return c.remembered[index].Name
 }
 
 func (c *comparison) inside(change Change) string {
@@ -171,10 +174,15 @@ func (c *comparison) compareBridge() error {
 			return err
 		}
 	}
-	if !ours {
+	if ours {
+		return c.compareProtection()
+	}
+	err = c.compareRules()
+	if errors.Is(err, ErrNoFirewall) && c.config.SpoofCheck == netsetgo.No {
+		c.rulesGone = true // and nothing needs them
 		return nil
 	}
-	return c.compareProtection()
+	return err
 }
 
 // compareSubnet looks at the route that comes with an address and with a link that

@@ -21,6 +21,7 @@ func (c *comparison) compareSecurity() error {
 		}
 	}
 	addrs, checks := addressesOf(c.addresses), c.config.SpoofCheck == netsetgo.Yes
+	c.differs("spoofCheck of "+c.hostLink.Name, checks, !lease.ReadOwner(c.hostLink.Altnames).Unchecked, anew)
 	// Off a bridge, a link doesn't say what it could be as a port.
 	canLock := c.hostLink.Port.CanLock || c.hostLink.Master == 0
 	asked := Port{CanLock: canLock, Learning: !checks, Locked: checks && canLock, Isolated: firewall.ParsePolicy(note.Policy).Isolated, Hairpin: c.hostLink.Port.Hairpin || len(c.config.Publish) > 0}

@@ -107,7 +107,7 @@ func (r *run) claim(name AddAltname, why, doing, remedy string) error {
 			}
 		}
 		if err := r.wait(); err != nil {
-			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
+			return fmt.Errorf("%s: waiting for its holder to go: %w", doing, err)
 		}
 	}
 }

@@ -41,22 +41,60 @@ func (c *comparison) diagnose() error {
 	if err != nil {
 		return err
 	}
-	if len(bridges) == 0 {
-		return c.compareBlocks(c.config.BridgeName)
-	}
 	for _, bridge := range bridges {
 		if err := c.diagnoseBridge(bridge); err != nil {
+			return err
+		}
+	}
+	if len(bridges) == 0 {
+		if err := c.diagnoseNone(); err != nil {
 			return err
 		}
 	}
 	return c.compareStale()
 }
 
-// compareStale looks for what containers left in the rules that are gone.
+// diagnoseNone is for a host without a bridge of ours: containers may be on those of others, or
+// somebody deleted the last one by hand.
+func (c *comparison) diagnoseNone() error {
+	if err := c.compareBlocks(c.config.BridgeName); err != nil {
+		return err
+	}
+	used, err := c.rulesUsed()
+	if err != nil {
+		return err
+	}
+	if used {
+		return c.compareRules()
+	}
+	lost, err := c.lostWas(nil)
+	if err != nil {
+		return err
+	}
+	for _, was := range lost {
+		link, ok, err := c.linkOf(was)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.differs("sysctl "+keyOf(was, link), was.Value, "left open by a bridge that is gone", "netsetgo down")
+		}
+	}
+	return nil
+}
+
+// compareStale looks for what containers and bridges left in the rules that are gone.
 func (c *comparison) compareStale() error {
 	stale, err := c.stale()
+	if errors.Is(err, ErrNotFound) {
+		return nil // without rules there are none
+	}
 	for _, element := range stale {
-		c.differs("element "+c.text(element)+" of "+element.Set.Name, "a container's", "left by one that is gone", c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
+		whose := "a container's"
+		if _, ok := element.ContainerAddress(); !ok && element.LinkIndex() == 0 {
+			whose = "a bridge's"
+		}
+		c.differs("element "+c.text(element)+" of "+element.Set.Name, whose, "left by one that is gone", c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
 	}
 	return err
 }

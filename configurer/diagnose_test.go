@@ -1,6 +1,7 @@
 package configurer_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -65,6 +66,49 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 			What: "element tcp . 80 : 10.10.10.2 . 80 of ports4", Asked: "a container's", Is: "left by one that is gone",
 			Mend: "nft 'delete element inet netsetgo ports4 { tcp . 80 }'",
 		}))
+	})
+
+	It("finds what is left open where the only bridge was deleted by hand, which down mends", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		w.host().remove(w.host().named("veth0"))
+		w.host().remove(w.host().named("brg0"))
+		open := netsetgo.Difference{
+			What: "sysctl net/ipv4/conf/eth0/forwarding", Asked: "0", Is: "left open by a bridge that is gone", Mend: "netsetgo down",
+		}
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(ContainElements(open, netsetgo.Difference{
+			What: `element "brg0" of bridges`, Asked: "a bridge's", Is: "left by one that is gone", Mend: `nft 'delete element inet netsetgo bridges { "brg0" }'`,
+		}))
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(BeEmpty())
+	})
+
+	It("finds that the rules are gone where only bridges of others are", func() {
+		w := newWorld(1)
+		w.host().addBridge("brg0", "10.10.10.1/24")
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(BeEmpty())
+		w.host().rules = ruleset{}
+		gone := []netsetgo.Difference{
+			{What: "rules of table inet netsetgo", Asked: "present", Is: netsetgo.Missing, Mend: netsetgo.UpAgain},
+			{What: "rules of table bridge netsetgo", Asked: "present", Is: netsetgo.Missing, Mend: netsetgo.UpAgain},
+		}
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal(gone))
+		Expect(w.netset().Check(netsetgo.NetworkConfig{}, firstPid)).To(Equal(gone))
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Check(netsetgo.NetworkConfig{}, firstPid)).To(BeEmpty())
+	})
+
+	It("tells elements of links that are gone by their numbers", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		index := w.host().named("veth0").Index
+		w.end(w.container(1))
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{{
+			What: fmt.Sprintf("element %d of unchecked", index), Asked: "a container's", Is: "left by one that is gone",
+			Mend: fmt.Sprintf("nft 'delete element bridge netsetgo unchecked { %d }'", index),
+		}}))
 	})
 
 	It("finds a port whose container is about to be gone", func() {

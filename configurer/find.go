@@ -98,7 +98,7 @@ func (r *run) inspect(host Link) (netsetgo.Attachment, error) {
 		Sandbox:  r.namespace.Name(),
 		ID:       r.idOf(host, owner),
 
-		SpoofCheck: !host.Port.Learning,
+		SpoofCheck: !owner.Unchecked,
 		Publish:    owner.Ports,
 	}
 	if err := r.inspectBridge(&attachment, host, owner); err != nil {

@@ -175,11 +175,12 @@ func (r *run) confirm(host Link) error {
 		return err
 	}
 	r.config = withSubnets(r.config, addresses)
-	r.config.Publish = lease.ReadOwner(host.Altnames).Ports
-	if host.Port.Learning {
+	owner := lease.ReadOwner(host.Altnames)
+	r.config.Publish = owner.Ports
+	if owner.Unchecked {
 		r.config.SpoofCheck = netsetgo.No
 	}
-	if bridge, err = r.protect(bridge, own); err != nil {
+	if bridge, err = r.protect(bridge, own); err != nil || bridge.Group != lease.Group {
 		return err
 	}
 	return r.routeLocalnet(bridge, host.Index)

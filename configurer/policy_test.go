@@ -145,6 +145,16 @@ var _ = Describe("a bridge of somebody else's", Label("unit"), func() {
 		Expect(w.host().rules.String()).To(ContainSubstring("senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }"))
 	})
 
+	It("isn't written to though ports lead to a container on it, of a time when it was ours", func() {
+		w := newWorld(1)
+		config := publishing(netsetgo.NetworkConfig{}, port(80, "tcp"))
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		bridge := w.host().named("brg0")
+		bridge.Group, bridge.Settings.RouteLocalnet = 7, false
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(bridge.Settings.RouteLocalnet).To(BeFalse())
+	})
+
 	It("has containers that may send what they like, where that is asked for", func() {
 		w := theirs()
 		Expect(w.netset().Up(netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, firstPid)).To(Succeed())

@@ -1,6 +1,8 @@
 package configurer_test
 
 import (
+	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -281,6 +283,33 @@ var _ = Describe("the rules", Label("unit"), func() {
 		w.host().rules = ruleset{}
 		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
 		Expect(w.host().rules.String()).To(Equal(rules))
+	})
+
+	It("go on to look at what a port sends that somebody took off its bridge and put back", func() {
+		for _, free := range []bool{false, true} {
+			w := newWorld(2)
+			config := netsetgo.NetworkConfig{}
+			if free {
+				config.SpoofCheck = netsetgo.No
+			}
+			Expect(w.netset().Up(config, firstPid)).To(Succeed())
+			unchecked := ContainSubstring(fmt.Sprintf("unchecked { %d }", w.host().named("veth0").Index))
+			w.host().named("veth0").Port = configurer.Port{Learning: !free, CanLock: true}
+			for _, pid := range []int{firstPid, firstPid + 1} {
+				w.host().rules = ruleset{}
+				Expect(w.netset().Up(netsetgo.NetworkConfig{}, pid)).To(Succeed())
+				if free {
+					Expect(w.host().rules.String()).To(unchecked)
+				} else {
+					Expect(w.host().rules.String()).NotTo(unchecked)
+				}
+			}
+			config.SpoofCheck = cmp.Or(config.SpoofCheck, netsetgo.Yes)
+			Expect(w.netset().Up(config, firstPid)).To(Succeed(), "as it was made")
+			Expect(w.netset().Check(netsetgo.NetworkConfig{SpoofCheck: netsetgo.No}, firstPid)).To(WithTransform(func(found []netsetgo.Difference) bool {
+				return slices.ContainsFunc(found, func(d netsetgo.Difference) bool { return d.What == "spoofCheck of veth0" && d.Asked == "false" })
+			}, Equal(!free)))
+		}
 	})
 
 	It("see to MACs where the kernel knows no locked ports", func() {

@@ -24,7 +24,11 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	if err := r.checkListeners(addrs); err != nil {
 		return err
 	}
-	for _, port := range r.config.Publish {
+	// In one order, so that of two runs whose ports cross one gets all.
+	ports := slices.SortedFunc(slices.Values(r.config.Publish), func(a, b netsetgo.Publish) int {
+		return cmp.Or(cmp.Compare(a.WithDefaults().Protocol, b.WithDefaults().Protocol), cmp.Compare(a.HostPort, b.HostPort))
+	})
+	for _, port := range ports {
 		if err := r.publishOne(hostLink, port, addrs); err != nil {
 			return err
 		}

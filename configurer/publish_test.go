@@ -114,6 +114,18 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Entry("side by side", ports(8080, 2), ports(8082, 2)),
 	)
 
+	It("is asked for before those of higher numbers, whatever their order, so that of two runs that cross one gets all", func() {
+		w := newWorld(1)
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(82, "udp"), port(81, ""), port(80, "tcp")), firstPid)).To(Succeed())
+		var order []string
+		for _, line := range w.log {
+			if rest, ok := strings.CutPrefix(line, "nft add element ports4 { "); ok {
+				order = append(order, strings.SplitN(rest, " :", 2)[0])
+			}
+		}
+		Expect(order).To(Equal([]string{"tcp . 80", "tcp . 81", "udp . 82"}))
+	})
+
 	It("may be taken by another run just then", func() {
 		w := newWorld(2)
 		Expect(w.netset().Up(dual(), firstPid+1)).To(Succeed())

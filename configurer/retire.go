@@ -33,10 +33,10 @@ func (r *run) leave(bridge Link) error {
 	if err != nil {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(other Link) bool {
-		note, ok := lease.ReadNote(other.Alias)
-		return other.Index == bridge.Index || ok && note.Policy == ""
-	})
+	others = slices.DeleteFunc(others, func(other Link) bool { return other.Index == bridge.Index })
+	if others, err = r.withPolicy(others); err != nil {
+		return err
+	}
 	var steps []step
 	if len(others) == 0 {
 		steps, err = r.putBack(bridge, note)
@@ -50,6 +50,23 @@ func (r *run) leave(bridge Link) error {
 		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
 	}
 	return nil
+}
+
+// withPolicy leaves out bridges whose first run is still at work. One with ports has only had
+// its alias emptied.
+func (r *run) withPolicy(bridges []Link) ([]Link, error) {
+	var some []Link
+	for _, bridge := range bridges {
+		if note, ok := lease.ReadNote(bridge.Alias); ok && note.Policy == "" {
+			if ports, err := r.host.Ports(bridge.Index); err != nil {
+				return nil, err
+			} else if len(ports) == 0 {
+				continue
+			}
+		}
+		some = append(some, bridge)
+	}
+	return some, nil
 }
 
 // handOver gives what a bridge remembers of links that are there to another, and takes its

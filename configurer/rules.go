@@ -187,6 +187,10 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 	} else if err := r.comparePolicy(bridge, note); err != nil {
 		return err
 	}
+	// Rules made anew would hold for it no more, and it would be forgotten.
+	if err := r.remember(bridge, &note); err != nil {
+		return err
+	}
 	wanted, unwanted, err := r.bridgeElements(bridge, note)
 	if err == nil {
 		err = r.mendRules(append(wanted, own...), unwanted)

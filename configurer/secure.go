@@ -22,7 +22,9 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 	port := Port{Learning: !checks, Locked: checks, Isolated: isolated, Hairpin: len(r.config.Publish) > 0}
 	steps := []step{{change: SetPort{hostLink, port}, why: "how the bridge treats what the container sends"}}
 	elements := []firewall.Element{firewall.Unchecked(hostLink)}
-	if checks {
+	if !checks {
+		steps = append(steps, step{change: AddAltname{hostLink, lease.UncheckedName(r.config.BridgeName, addrs[0])}, why: "so that later runs know that it may send what it likes"})
+	} else {
 		mac := r.mac(addrs)
 		if err := r.sweepMAC(hostLink, addrs); err != nil {
 			return err
@@ -110,7 +112,7 @@ func (r *run) checkMAC(hostLink int) error {
 			return fmt.Errorf("%s: port %s of the bridge has it; choose another -mac", doing, port.Name)
 		}
 		if err := r.wait(); err != nil {
-			return fmt.Errorf("%s: its holder is ending: %w", doing, err)
+			return fmt.Errorf("%s: waiting for its holder to go: %w", doing, err)
 		}
 	}
 }

@@ -85,6 +85,17 @@ var _ = Describe("what a container that is gone left in the rules", Label("unit"
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
 	})
 
+	It("is swept of a bridge that was deleted by hand, too", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().remove(w.host().named("tower"))
+		Expect(w.host().rules.String()).To(ContainSubstring(`isolated { "tower" }`))
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("tower"))
+		Expect(w.host().rules.String()).To(ContainSubstring(`masqueraded { "brg0" }`))
+	})
+
 	It("is let be where its address has another holder by now, also of the port", func() {
 		w := left(its)
 		rules := w.host().rules.clone()

@@ -73,18 +73,28 @@ func (r *run) sweepStale() error {
 	return r.deleteStale(stale)
 }
 
-// stale are elements of containers that are gone. Who may send from a derived MAC isn't
-// among them: it never stands for other addresses, so that those wait for who has it next.
+// stale are elements of containers, links and bridges that are gone. Who may send from a
+// derived MAC isn't among them: it never stands for other addresses, so that those wait for
+// who has it next.
 func (r *run) stale() ([]firewall.Element, error) {
 	bridges, err := r.host.Links(kindBridge)
 	if err != nil {
 		return nil, err
 	}
-	gone := func(addr netip.Addr) (bool, error) { return r.isGone(bridges, addr) }
-	stale, err := r.stalePorts(gone)
+	stale, err := r.staleBridges(bridges)
 	if err != nil {
 		return nil, err
 	}
+	gone := func(addr netip.Addr) (bool, error) { return r.isGone(bridges, addr) }
+	ports, err := r.stalePorts(gone)
+	if err != nil {
+		return nil, err
+	}
+	lost, err := r.staleUplinks()
+	if err != nil {
+		return nil, err
+	}
+	stale = slices.Concat(stale, ports, lost)
 	for _, set := range firewall.SenderSets() {
 		elements, err := r.host.Elements(set)
 		if err != nil {
@@ -116,6 +126,52 @@ func (r *run) stale() ([]firewall.Element, error) {
 			} else if err != nil {
 				return nil, err
 			}
+		}
+	}
+	return stale, nil
+}
+
+// staleBridges are elements of bridges of ours that were deleted by hand: another's could get
+// the name.
+func (r *run) staleBridges(bridges []Link) ([]firewall.Element, error) {
+	elements, err := r.host.Elements(firewall.Bridges())
+	if err != nil {
+		return nil, err
+	}
+	var stale []firewall.Element
+	for _, element := range elements {
+		name := element.Bridge()
+		if slices.ContainsFunc(bridges, func(bridge Link) bool { return bridge.Name == name && bridge.Group == lease.Group }) {
+			continue
+		}
+		found, err := r.host.Find(firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements(name)...)
+		if err != nil {
+			return nil, err
+		}
+		stale = append(stale, found...)
+	}
+	return stale, nil
+}
+
+// staleUplinks are elements of what netsetgo opened, of which no bridge remembers what it was,
+// and that others opened as well: they would close it.
+func (r *run) staleUplinks() ([]firewall.Element, error) {
+	known, err := r.allWas()
+	if err != nil {
+		return nil, err
+	}
+	lost, err := r.lostWas(known)
+	if err != nil {
+		return nil, err
+	}
+	var stale []firewall.Element
+	for _, was := range lost {
+		others, err := r.openedByOthers(was)
+		if err != nil {
+			return nil, err
+		}
+		if others {
+			stale = append(stale, elementsOf(was)...)
 		}
 	}
 	return stale, nil

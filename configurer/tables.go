@@ -205,7 +205,7 @@ func (r *run) hostLinkElements(hostLink Link) ([]firewall.Element, error) {
 	}
 	var elements []firewall.Element
 	var macs []net.HardwareAddr
-	if hostLink.Port.Learning {
+	if owner.Unchecked {
 		elements = append(elements, firewall.Unchecked(hostLink.Index))
 	} else {
 		var err error

@@ -130,6 +130,7 @@ host
  4: v0@c1:eth0 up mtu 1400 master 3 type veth address fe:36:e0:3d:cf:e8 group 7238503 addrgenmode none port hairpin,isolated
    altname netsetgo:a:tower:10.20.3.4
    altname netsetgo:a:tower:fd20::7
+   altname netsetgo:u:tower:10.20.3.4
    altname netsetgo:p:tcp:8080-8081:80:*
    altname netsetgo:p:udp:53:5353:192.0.2.9
    altname netsetgo:c:eth0:web:1

@@ -46,8 +46,10 @@ func keyOf(was lease.Was, link string) string {
 // elementsOf are those that go with what a note remembers.
 func elementsOf(was lease.Was) []firewall.Element {
 	switch was.Sysctl {
-	case sysctlForwarding, sysctlExempt:
+	case sysctlForwarding:
 		return []firewall.Element{firewall.Uplink(was.Link, false)}
+	case sysctlExempt:
+		return []firewall.Element{firewall.Uplink(was.Link, false), firewall.Exempt(was.Link)}
 	case sysctlForce:
 		return []firewall.Element{firewall.Uplink(was.Link, true)}
 	case sysctlForwarding6:
@@ -73,6 +75,7 @@ func (r *run) carriers(was lease.Was) ([]firewall.Element, error) {
 		}
 		for _, link := range links {
 			if link.Group != lease.Group {
+				r.remembered[link.Index] = link
 				elements = append(elements, firewall.Carrier(link.Index))
 			}
 		}
@@ -154,12 +157,23 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 	}
 	// A host that is a router for all links forwards what comes in by these, too.
 	value, err := r.host.Sysctl(sysctl6("all", "forwarding"))
-	if err != nil || value != "0" {
+	if err != nil {
 		return closed, err
 	}
-	closed = append(closed, forced...)
-	if len(routers) > 0 {
-		closed = append(closed, closedRouter(routers)...)
+	deaf := deafRouters(routers)
+	switch {
+	case value == "0":
+		closed = append(append(closed, forced...), deaf...)
+		if len(routers) > 0 {
+			closed = append(closed, closedUplink{"", lease.Was{Sysctl: sysctlForwarding6, Value: "0"}, "1"})
+		}
+	case len(deaf) > 0:
+		// Somebody may have set them anew, or the link has come since.
+		if made, err := r.host.Find(firewall.Router6()); err != nil && !errors.Is(err, ErrNoFirewall) {
+			return nil, err
+		} else if len(made) > 0 {
+			closed = append(closed, deaf...)
+		}
 	}
 	return closed, nil
 }
@@ -170,17 +184,17 @@ func (r *run) isRouter() (bool, error) {
 	return value == "1", err
 }
 
-// closedRouter is for kernels that forward IPv6 for all links or for none. To be a router
-// drops the routes that routers told (rt6_purge_dflt_routers, net/ipv6/route.c), unless
-// accept_ra says to keep them, before.
-func closedRouter(uplinks []Link) []closedUplink {
-	var closed []closedUplink
+// deafRouters are uplinks that wouldn't listen to routers, on kernels that forward IPv6 for
+// all links or for none. To be a router drops the routes that routers told
+// (rt6_purge_dflt_routers, net/ipv6/route.c), unless accept_ra says to keep them, before.
+func deafRouters(uplinks []Link) []closedUplink {
+	var deaf []closedUplink
 	for _, uplink := range uplinks {
 		if uplink.Settings.AcceptRA == 1 {
-			closed = append(closed, closedUplink{uplink.Name, lease.Was{Link: uplink.Index, Sysctl: sysctlAcceptRA, Value: "1"}, "2"})
+			deaf = append(deaf, closedUplink{uplink.Name, lease.Was{Link: uplink.Index, Sysctl: sysctlAcceptRA, Value: "1"}, "2"})
 		}
 	}
-	return append(closed, closedUplink{"", lease.Was{Sysctl: sysctlForwarding6, Value: "0"}, "1"})
+	return deaf
 }
 
 // openUplinks lets the host forward what comes in by its uplinks, to bridges only, and
@@ -258,6 +272,23 @@ func fitsAnyNote(all []lease.Was) bool {
 	return len(longest.String()) <= lease.MaxNote
 }
 
+// remember notes what no bridge remembers any more.
+func (r *run) remember(bridge Link, note *lease.Note) error {
+	known, err := r.allWas()
+	if err != nil {
+		return err
+	}
+	lost, err := r.lostWas(known)
+	if err == nil {
+		lost, err = r.stillThere(lost)
+	}
+	if err != nil || len(lost) == 0 || !fitsAnyNote(append(known, lost...)) {
+		return err
+	}
+	note.Was = append(note.Was, lost...)
+	return r.do(r.host, step{change: SetAlias{bridge.Index, note.String()}, why: "remembers how the uplinks were: what did is gone"})
+}
+
 // lostWas is what no bridge remembers: one that did was deleted by hand, or its alias was
 // overwritten. That netsetgo opened something, the rules' elements still say.
 func (r *run) lostWas(known []lease.Was) ([]lease.Was, error) {
@@ -281,6 +312,14 @@ func (r *run) lostWas(known []lease.Was) ([]lease.Was, error) {
 				was.Sysctl = sysctlForwarding6
 			case !remembers(was):
 				was.Sysctl = sysctlForce
+			default:
+				exempt, err := r.host.Find(firewall.Exempt(was.Link))
+				if err != nil {
+					return nil, err
+				}
+				if len(exempt) > 0 {
+					was.Sysctl = sysctlExempt
+				}
 			}
 			lost = append(lost, was)
 		}

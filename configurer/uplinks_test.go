@@ -171,7 +171,7 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 	},
 		Entry("the bridge was deleted by hand", func() *world { return newWorld(1).routed6() }, func(w *world) { w.host().remove(w.host().named("brg0")) }),
 		Entry("the bridge's alias was overwritten", func() *world { return newWorld(1).routed6() }, func(w *world) { w.host().named("brg0").Alias = "tower" }),
-		Entry("the same, by an older kernel", func() *world { return olderWorld(2) }, func(w *world) { w.host().remove(w.host().named("brg0")) }),
+		Entry("the same, by an older kernel, but for what accept_ra was", func() *world { return olderWorld(2) }, func(w *world) { w.host().remove(w.host().named("brg0")) }),
 	)
 
 	It("are put back by the last one out though the bridge that remembered them was deleted before", func() {
@@ -184,6 +184,51 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		Expect(w.host().named(uplink).Settings).NotTo(Equal(before))
 		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
 		Expect(w.host().named(uplink).Settings).To(Equal(before))
+	})
+
+	It("are nobody's to close, also where nothing remembers them", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().remove(w.host().named("brg0"))
+		w.host().sysctls["net/ipv4/ip_forward"] = "1"
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("uplinks {"))
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(BeEmpty())
+	})
+
+	It("are remembered by the next run where nothing remembers them, before rules are made anew", func() {
+		w := newWorld(2).routed6()
+		before := w.host().named(uplink).Settings
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		was := w.was("brg0")
+		w.host().remove(w.host().named("brg0"))
+		w.host().rules[firewall.Inet].version = "0"
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		Expect(w.was("tower")).To(Equal(was))
+		Expect(w.host().rules.String()).To(ContainSubstring("uplinks { ipv4 . 2, ipv6 . 2 }"))
+		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
+		Expect(w.host().named(uplink).Settings).To(Equal(before))
+	})
+
+	It("are remembered by the next run where the alias was emptied", func() {
+		w := newWorld(1).routed6()
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		was := w.was("brg0")
+		w.host().named("brg0").Alias = ""
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.was("brg0")).To(Equal(was))
+	})
+
+	It("stay open for a bridge whose alias was emptied", func() {
+		w := newWorld(2).routed6()
+		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().named("tower").Alias = ""
+		Expect(w.netset().Down(dual(), firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings).To(And(HaveField("Forwarding", true), HaveField("ForceForwarding", true)))
+		Expect(w.host().rules).NotTo(BeEmpty())
+		Expect(w.was("tower")).To(HaveLen(2))
 	})
 
 	It("are nobody's to close where somebody makes the host a router meanwhile", func() {
@@ -286,10 +331,23 @@ net/ipv6/conf/eth1/force_forwarding=1`[1:]))
 		w.host().sysctls["net/ipv4/ip_forward"] = "1"
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.was("brg0")).To(Equal([]lease.Was{{Link: 2, Sysctl: "forwarding4", Value: "0"}}))
-		Expect(w.host().rules.String()).To(ContainSubstring(`uplinks { ipv4 . 2 }`))
+		Expect(w.host().rules.String()).To(And(ContainSubstring(`exempt { 2 }`), ContainSubstring(`uplinks { ipv4 . 2 }`)))
 		Expect(w.host().named(uplink).Settings.Forwarding).To(BeTrue())
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.host().named(uplink).Settings.Forwarding).To(BeFalse())
+	})
+
+	It("that a router made an exception of are one again, also where nothing remembers them", func() {
+		w := newWorld(2)
+		w.host().sysctls["net/ipv4/ip_forward"] = "1"
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().remove(w.host().named("brg0"))
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(`uplinks { ipv4 . 2 }`))
+		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
+		Expect(w.host().named(uplink).Settings.Forwarding).To(BeFalse())
+		Expect(w.host().rules).To(BeEmpty())
 	})
 
 	It("are refused where they are too many to be remembered, and all is undone", func() {
@@ -359,11 +417,25 @@ var _ = Describe("uplinks of IPv6 by an older kernel", Label("unit"), func() {
 		Entry("also of a router", 2),
 	)
 
+	It("go on to listen to routers where somebody sets that back", func() {
+		w := olderWorld(1)
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		was := w.was("brg0")
+		w.host().named(uplink).Settings.AcceptRA = 1
+		Expect(w.netset().Diagnose(only6())).To(Equal([]netsetgo.Difference{
+			{What: "sysctl net/ipv6/conf/eth0/accept_ra", Asked: "2", Is: "1", Mend: netsetgo.UpAgain},
+		}))
+		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
+		Expect(w.host().named(uplink).Settings.AcceptRA).To(Equal(2))
+		Expect(w.was("brg0")).To(Equal(was))
+	})
+
 	It("are let be where the host is a router", func() {
 		w := olderWorld(1)
 		w.host().sysctls[allForwarding6] = "1"
 		Expect(w.netset().Up(only6(), firstPid)).To(Succeed())
 		Expect(w.was("brg0")).To(BeEmpty())
+		Expect(w.host().named(uplink).Settings.AcceptRA).To(Equal(1))
 		Expect(w.host().rules.String()).NotTo(ContainSubstring("routers {"))
 	})
 })

@@ -16,6 +16,10 @@ func Uplink(index int, ipv6 bool) Element {
 	return Element{uplinks, []Value{family, Index(index)}, nil}
 }
 
+// Exempt is the element that says of an uplink that a host which is a router had made an
+// exception of it.
+func Exempt(index int) Element { return Element{exempt, []Value{Index(index)}, nil} }
+
 // Carrier is the element of a bridge of others: what passes from port to port of it isn't
 // routed, though the host's firewall may see it (br_netfilter).
 func Carrier(index int) Element {
@@ -99,8 +103,17 @@ func Published(addr netip.Addr) Element {
 // PortMaps are the maps of all published ports.
 func PortMaps() []Set { return []Set{ports4, ports6, addressPorts4, addressPorts6} }
 
+// Bridges is the set of the names of all bridges that rules hold for.
+func Bridges() Set { return bridges }
+
+// Bridge is the name of the bridge in an element of Bridges.
+func (e Element) Bridge() string {
+	name, _ := e.Key[0].(LinkName)
+	return string(name)
+}
+
 // LinkSets are the sets of links by their indices, which no other link ever has.
-func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, carriers, uplinks} }
+func LinkSets() []Set { return []Set{unchecked, locked, ownMACs, carriers, uplinks, exempt} }
 
 // OpenedSets are the sets that say what netsetgo let the host forward.
 func OpenedSets() []Set { return []Set{uplinks, routers} }

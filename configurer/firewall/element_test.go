@@ -142,7 +142,7 @@ var _ = Describe("elements", Label("unit"), func() {
 			return all
 		}
 		Expect(names(firewall.PortMaps())).To(ConsistOf("ports4", "ports6", "addressports4", "addressports6"))
-		Expect(names(firewall.LinkSets())).To(ConsistOf("unchecked", "locked", "macs", "carriers", "uplinks"))
+		Expect(names(firewall.LinkSets())).To(ConsistOf("unchecked", "locked", "macs", "carriers", "uplinks", "exempt"))
 		Expect(names(firewall.SenderSets())).To(ConsistOf("senders4", "senders6", "targets6"))
 	})
 })

@@ -19,6 +19,7 @@ var (
 	isolated      = Set{Family: Inet, Name: "isolated", Key: []Type{TypeName}}
 	same          = Set{Family: Inet, Name: "same", Key: []Type{TypeName, TypeName}}
 	uplinks       = Set{Family: Inet, Name: "uplinks", Key: []Type{TypeFamily, TypeIndex}}
+	exempt        = Set{Family: Inet, Name: "exempt", Key: []Type{TypeIndex}} // which no rule asks
 	carriers      = Set{Family: Inet, Name: "carriers", Key: []Type{TypeIndex, TypeIndex}}
 	routers       = Set{Family: Inet, Name: "routers", Key: []Type{TypeFamily}}
 	ports4        = Set{Family: Inet, Name: "ports4", Key: []Type{TypeProtocol, TypePort}, Data: []Type{TypeAddress4, TypePort}}
@@ -76,7 +77,7 @@ func rule(why, do string, matches ...Match) Rule { return Rule{matches, Verdict{
 
 // Version is a number of the rules, which changes with them: a table of another is made
 // anew.
-const Version = "3"
+const Version = "4"
 
 // Tables are all of netsetgo's, without elements: the same on every host.
 func Tables() []Table { return []Table{routed(), bridged()} }
@@ -97,7 +98,7 @@ func routed() Table {
 	return Table{
 		Family: Inet,
 		Sets: []Set{
-			bridges, masqueraded, inbound, isolated, same, carriers, uplinks, routers,
+			bridges, masqueraded, inbound, isolated, same, carriers, uplinks, exempt, routers,
 			ports4, ports6, addressPorts4, addressPorts6, published4, published6,
 		},
 		Chains: []Chain{

@@ -28,7 +28,10 @@ func (c *conn) Blocks() ([]configurer.Block, error) {
 	if err != nil {
 		return nil, noFirewall(err)
 	}
-	type table struct{ family, name string }
+	asleep, err := filter.dormant()
+	if err != nil {
+		return nil, err
+	}
 	chains := map[table][]string{}
 	var blocks []configurer.Block
 	for _, message := range messages {
@@ -43,7 +46,7 @@ func (c *conn) Blocks() ([]configurer.Block, error) {
 		at := table{block.Family, block.Table}
 		chains[at] = append(chains[at], block.Chain)
 		hook, err := nested(attrs[unix.NFTA_CHAIN_HOOK])
-		if err != nil || len(attrs[unix.NFTA_CHAIN_HOOK]) == 0 || block.Family == "" || block.Table == firewall.Name {
+		if err != nil || len(attrs[unix.NFTA_CHAIN_HOOK]) == 0 || block.Family == "" || block.Table == firewall.Name || asleep[at] {
 			continue
 		}
 		drops := len(attrs[unix.NFTA_CHAIN_POLICY]) == 4 && binary.BigEndian.Uint32(attrs[unix.NFTA_CHAIN_POLICY]) == verdictDrop
@@ -60,6 +63,31 @@ func (c *conn) Blocks() ([]configurer.Block, error) {
 		}
 	}
 	return blocks, nil
+}
+
+// table is one of others.
+type table struct{ family, name string }
+
+// dormant are the tables that somebody switched off (nft(8), flags dormant).
+func (s *socket) dormant() (map[table]bool, error) {
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP)
+	request.AddData(&nl.Nfgenmsg{})
+	messages, err := s.ask(request)
+	if err != nil {
+		return nil, noFirewall(err)
+	}
+	asleep := map[table]bool{}
+	for _, message := range messages {
+		attrs, err := attributes(message)
+		if err != nil {
+			return nil, err
+		}
+		const dormant = 1 // NFT_TABLE_F_DORMANT, linux/netfilter/nf_tables.h
+		if bigNumber(attrs[unix.NFTA_TABLE_FLAGS])&dormant != 0 {
+			asleep[table{filterFamilies[message[0]], unix.ByteSliceToString(attrs[unix.NFTA_TABLE_NAME])}] = true
+		}
+	}
+	return asleep, nil
 }
 
 // accepted are the links of which a block's chain, or one that it jumps to, accepts all that

@@ -70,6 +70,7 @@ var _ = Describe("what others keep from being forwarded", Label("root"), onHost,
 		}),
 		Entry("not where the policy accepts", "iptables -P FORWARD ACCEPT; iptables -A FORWARD -j DROP"),
 		Entry("not in one of ebtables, which sees nothing that is routed", "ebtables -P FORWARD DROP"),
+		Entry("not in a table that is switched off", nftDrop+"nft add table inet fw '{ flags dormant; }'"),
 		Entry("not on other ways", `iptables -P INPUT DROP; iptables -P OUTPUT DROP
 			nft add table inet fw
 			for hook in prerouting input output postrouting; do nft add chain inet fw $hook "{ type filter hook $hook priority 0; policy drop; }"; done`),

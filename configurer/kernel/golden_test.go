@@ -47,7 +47,7 @@ func examples() []firewall.Element {
 	both := append(firewall.Sender(container, []netip.Addr{addr("10.10.10.2"), addr("fd10::2")}), firewall.Unchecked(1))
 	both = append(both, firewall.Locked(1, container)...)
 	elements := firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements("br.0-x")
-	elements = append(elements, firewall.Uplink(1, false), firewall.Uplink(1, true), firewall.Router6(), firewall.Carrier(1))
+	elements = append(elements, firewall.Uplink(1, false), firewall.Uplink(1, true), firewall.Router6(), firewall.Carrier(1), firewall.Exempt(1))
 	for _, port := range []netsetgo.Publish{
 		{HostPort: 8080, ContainerPort: 80},
 		{HostPort: 5353, ContainerPort: 53, Protocol: "udp", HostIP: addr("192.0.2.1")},

@@ -187,18 +187,18 @@ var nobody = map[uint8]netip.Addr{
 func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 	var uplinks []configurer.Uplink
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		first, err := c.routeTo(nobody[family])
-		if errors.Is(err, configurer.ErrNotFound) {
-			continue // then there is no other either
-		}
+		messages, err := c.routeMessages(family)
 		if err != nil {
 			return nil, err
 		}
-		all, err := c.routeMessages(family)
-		if err != nil {
+		// Where somebody sends those addresses nowhere, rules are not followed.
+		first, err := c.routeTo(nobody[family], flagFIBMatch)
+		if err == nil {
+			messages = append([][]byte{first}, messages...)
+		} else if !errors.Is(err, configurer.ErrNotFound) {
 			return nil, err
 		}
-		for _, message := range append([][]byte{first}, all...) {
+		for _, message := range messages {
 			route, err := parseRoute(message)
 			if err != nil {
 				return nil, err
@@ -206,15 +206,39 @@ func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 			if message[7] != unix.RTN_UNICAST { // rtm_type: unreachable and the like
 				continue
 			}
-			for _, link := range waysOf(message, route) {
+			if !isDefault(route.Destination) {
+				continue
+			}
+			links := waysOf(message, route)
+			if slices.Max(links) == 0 {
+				// By a nexthop object, of a host that doesn't tell its links beside it
+				// (sysctl nexthop_compat_mode).
+				if links, err = c.linkTo(nobody[family]); err != nil {
+					return nil, err
+				}
+			}
+			for _, link := range links {
 				uplink := configurer.Uplink{Link: link, IPv6: family == unix.AF_INET6}
-				if isDefault(route.Destination) && link != 0 && !slices.Contains(uplinks, uplink) {
+				if link != 0 && !slices.Contains(uplinks, uplink) {
 					uplinks = append(uplinks, uplink)
 				}
 			}
 		}
 	}
 	return uplinks, nil
+}
+
+// linkTo is the link that packets to an address leave by; none where there is none.
+func (c *conn) linkTo(addr netip.Addr) ([]int, error) {
+	message, err := c.routeTo(addr, 0)
+	if errors.Is(err, configurer.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	route, err := parseRoute(message)
+	return []int{route.Link}, err
 }
 
 // waysOf are the links of a route, of which it may have several: struct rtnexthop,
@@ -241,7 +265,7 @@ func isDefault(destination netip.Prefix) bool {
 
 // RouteTo implements configurer.Reader.
 func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
-	message, err := c.routeTo(addr)
+	message, err := c.routeTo(addr, flagFIBMatch)
 	if err != nil {
 		return configurer.Route{}, err
 	}
@@ -252,9 +276,10 @@ func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
 	return route, err
 }
 
-func (c *conn) routeTo(addr netip.Addr) ([]byte, error) {
+// routeTo asks for the route to an address, or without flagFIBMatch, for that of a packet to it.
+func (c *conn) routeTo(addr netip.Addr, flags uint32) ([]byte, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flagFIBMatch}})
+	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flags}})
 	request.AddData(nl.NewRtAttr(unix.RTA_DST, addr.AsSlice()))
 	message, err := c.askOne(request)
 	// What a route of type unreachable, blackhole or prohibit answers as well.

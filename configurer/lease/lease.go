@@ -37,6 +37,7 @@ const (
 	namespaceMark = "netsetgo:n:"
 	idMark        = "netsetgo:c:"
 	portMark      = "netsetgo:p:"
+	uncheckedMark = "netsetgo:u:"
 )
 
 // AddressName is the name that leases an address of a bridge.
@@ -80,6 +81,12 @@ func PortName(p netsetgo.Publish) string {
 	return fmt.Sprintf("%s%s:%s:%d:%s", portMark, p.Protocol, ports, p.ContainerPort, address)
 }
 
+// UncheckedName is the name that says, beside that of the address, that who has leased it may
+// send what it likes. How a port is set up doesn't tell: one put on its bridge anew learns.
+func UncheckedName(bridge string, addr netip.Addr) string {
+	return uncheckedMark + bridge + ":" + addr.String()
+}
+
 func readPort(text string) (p netsetgo.Publish, ok bool) {
 	fields := strings.SplitN(text, ":", 4)
 	if len(fields) != 4 || !slices.Contains(netsetgo.Protocols, fields[0]) {
@@ -110,6 +117,8 @@ type Owner struct {
 	Addresses []netip.Addr
 	// Ports are those of the host that lead to the container.
 	Ports []netsetgo.Publish
+	// Unchecked says that the container may send what it likes.
+	Unchecked bool
 	// ContainerInterface and Inode are of the namespace's name: with it the
 	// attachment is complete.
 	ContainerInterface string
@@ -148,6 +157,7 @@ func ReadOwner(altnames []string) Owner {
 				owner.Ports = append(owner.Ports, port)
 			}
 		}
+		owner.Unchecked = owner.Unchecked || strings.HasPrefix(name, uncheckedMark)
 		if rest, ok := strings.CutPrefix(name, namespaceMark); ok {
 			containerInterface, text, _ := strings.Cut(rest, ":")
 			if inode, err := strconv.ParseUint(text, 10, 64); err == nil {
