@@ -33,7 +33,7 @@ var _ = Describe("check of the host", Label("root"), func() {
 
 	BeforeEach(testnet.RequireRoot)
 
-	It("finds nothing where all is well, or nothing is there yet", func() {
+	It("finds nothing where all is well, or nothing is there yet", Label("kernels"), func() {
 		Expect(host(newPlace())).To(BeEmpty())
 		p := newHost()
 		Expect(host(p)).To(BeEmpty())

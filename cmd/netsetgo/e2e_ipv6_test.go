@@ -67,7 +67,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 		}
 	})
 
-	It("may be all there is", func() {
+	It("may be all there is", Label("kernels"), func() {
 		before := w.Host.State()
 		only := func(name, bridge string, more ...string) {
 			GinkgoHelper()
@@ -135,7 +135,7 @@ func expires(w world) int {
 }
 
 var _ = Describe("an uplink that a router tells of", Label("root"), func() {
-	It("keeps its default route, and goes on hearing of it", func() {
+	It("keeps its default route, and goes on hearing of it", Label("kernels"), func() {
 		w := newWorld("a1", "b1")
 		w.Host.Sh("ip -6 route delete default; ip -6 address delete 2001:db8:1::1/64 dev eth0")
 		w.Nodes["internet"].Sh("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; cat >/run/radvd.conf <<-END\n" + router + "\nEND")
