@@ -40,8 +40,9 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 /vm/bin/modprobe br_netfilter
 echo "guest: $(uname -r)"
-/bin/sh /vm/script
-echo "VM EXIT $?"
+status=0
+/bin/sh /vm/script || status=$?
+printf '\nVM EXIT %s\n' "$status"
 sync
 /vm/bin/poweroff -f
 START

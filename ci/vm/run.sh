@@ -2,31 +2,37 @@
 # Runs root specs inside QEMU, on Debian's cloud kernels. The guest's files are this
 # machine's, read-only, below a layer in memory; nothing is installed, and no KVM needed.
 #
-#   ci/vm/run.sh 6.1              the specs that send packets, on one kernel
+#   ci/vm/run.sh 6.1              the specs of what kernels differ in, on one kernel
+#   ci/vm/run.sh -s packets 6.1   those of other labels, as ginkgo's --label-filter has them
 #   ci/vm/run.sh -f REGEXP 6.1    only those of them whose names match
 #   ci/vm/run.sh -a 5.10 6.12     all root specs, and a sample of the faults, on several
+#   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
+#   ci/vm/run.sh -l 600s 6.1      a guest may take so long
 #
 # A kernel is the beginning of its version; "newest" is the newest that Debian has. A guest
-# that dies, hangs or says no result is a failure.
+# that dies, hangs or says no result is a failure, and so is one in which no spec ran.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netsetgo-vm
 limit=7200s # for a guest
-label='root && packets'
+labels=kernels
 focus=
 faults=
 command=
 append=
 show=
-while getopts ac:f:k:l: option; do
+binary=
+while getopts ab:c:f:k:l:s: option; do
 	case $option in
-	a) label=root faults=yes ;;
+	a) labels=root faults=yes ;;
+	b) binary=$OPTARG ;;
 	c) command=$OPTARG show=yes ;;
 	f) focus=$OPTARG ;;
 	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
+	s) labels=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
@@ -124,8 +130,9 @@ initramfs() {
 	(cd "$files" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initrd"
 }
 
-# guest runs one, to its end: guest RELEASE IMAGE
+# guest runs one, to its end, whose kind is in $ended: guest IMAGE
 guest() {
+	ended=0
 	local image=$1 socket=$work/virtiofs.sock
 	rm -f "$work"/{console,result}
 	LD_LIBRARY_PATH=$libraries "$qemu/usr/lib/qemu/virtiofsd" --socket-path="$socket" -o source=/ -o sandbox=chroot -o cache=always >"$work/virtiofsd" 2>&1 &
@@ -137,7 +144,7 @@ guest() {
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
 		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 $append netsetgo=$work/script" \
-		-serial file:"$work/console" -serial file:"$work/result" </dev/null || true
+		-serial file:"$work/console" -serial file:"$work/result" </dev/null || ended=$?
 	kill "$files" 2>/dev/null || true
 	wait "$files" 2>/dev/null || true
 }
@@ -146,10 +153,12 @@ if [ -z "$command" ]; then
 	echo "== building the specs"
 	mkdir "$work/bin"
 	CGO_ENABLED=0 go build -o "$work/bin" ./cmd/netsetgo ./ci/faults github.com/onsi/ginkgo/v2/ginkgo
-	for tests in configurer/kernel cmd/netsetgo; do
-		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "./$tests"
+	[ -z "$binary" ] || cp "$binary" "$work/bin/netsetgo"
+	packages=$(grep -rl --include='*_test.go' 'Label("root"' . | xargs -n1 dirname | sort -u)
+	for tests in $packages; do
+		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "$tests"
 	done
-	command="ci/vm/specs.sh $work/bin '$label' '$focus' $faults"
+	command="ci/vm/specs.sh $work/bin '$labels' '$focus' '$faults' ${packages//$'\n'/ }"
 fi
 printf '%s\n' "cd '$PWD'" "$command" >"$work/script"
 
@@ -180,7 +189,12 @@ for version; do
 		failed=1
 		tail -20 "$work/console"
 	fi
-	[ -n "${result}" ] || echo "$release: the guest died, hung, or said no result" >&2
+	if [ -z "$result" ]; then
+		case $ended in
+		124 | 137) echo "$release: the guest hung, and was ended after $limit" >&2 ;;
+		*) echo "$release: the guest died without a result" >&2 ;;
+		esac
+	fi
 	table+=$'\n'$(printf '%-28s %s' "$release" "${result:-none} in $((SECONDS - began)) s; $(grep -a '^specs: ' "$work/log" | paste -sd' ' || true)")
 done
 echo
