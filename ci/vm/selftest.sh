@@ -21,7 +21,6 @@ echo "== showing that a guest which fails is a failure"
 expect 0 ' 0 in ' -c 'uname -r'
 expect 1 ' 3 in ' -c 'exit 3'
 expect 1 'the guest died without a result' -c 'echo c >/proc/sysrq-trigger; sleep 60'
-expect 1 'the guest died without a result' -c '/vm/bin/poweroff -f; sleep 60'
-expect 1 'the guest hung, and was ended after 15s' -l 15s -c 'sleep 600'
+expect 1 'the guest hung, and was ended after 12s' -l 12s -c 'sleep 600'
 expect 1 'no spec ran' -f 'what no spec is called'
 expect 1 'cmd/netsetgo 0 passed, 1 failed' -b /bin/false -f 'connects a container with every flag at its default'
