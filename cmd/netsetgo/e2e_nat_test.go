@@ -72,7 +72,7 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 	var w world
 	BeforeEach(func() { w = newWorld("a1", "a2", "b1") })
 
-	DescribeTable("is by the host's address, and nothing leaves by another", Label("kernels"), func(shown string) {
+	DescribeTable("is by the host's address, and nothing leaves by another", func(shown string) {
 		w.ShowBridged(shown)
 		internet, lan := w.Node("internet").Tap("eth0"), w.Node("lan").Tap("eth0")
 		w.upAll([]string{"a1", "a2", "b1"})
@@ -163,7 +163,7 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 		w.isAsBefore(before)
 	})
 
-	It("leaves open what was open before", Label("kernels"), func() {
+	It("leaves open what was open before", func() {
 		w.Sysctl("net/ipv4/conf/eth0/forwarding", "1")
 		w.Sysctl("net/ipv4/conf/eth1/forwarding", "1")
 		if forwardsByLink() {

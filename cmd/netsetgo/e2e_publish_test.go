@@ -288,7 +288,7 @@ var _ = Describe("published ports", Label("root", "packets"), func() {
 		Expect(c.answer()).To(Equal("host"))
 	},
 		Entry("from outside", "lan", "192.0.2.1:8080"),
-		Entry("from outside, by IPv6", Label("kernels"), "lan", "[2001:db8:1::1]:8080"),
+		Entry("from outside, by IPv6", "lan", "[2001:db8:1::1]:8080"),
 		Entry("from the host", "host", "127.0.0.1:8080"),
 		Entry("from the host, by IPv6", "host", "[2001:db8:1::1]:8080"),
 		Entry("from another container", "b1", "192.0.2.1:8080"),

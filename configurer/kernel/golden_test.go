@@ -187,7 +187,7 @@ var _ = Describe("the tables that netsetgo makes and those of nft(8)", Label("ro
 		Expect(text).To(Equal(in(pasted, list)))
 	})
 
-	It("are the same expressions in the kernel, but for what nft(8) shortens", Label("kernels"), func() {
+	It("are the same expressions in the kernel, but for what nft(8) shortens", func() {
 		pasted := tables(connect(nil))
 		ours, theirs := sh(expressions), in(pasted, expressions)
 		Expect(shortened.FindAllString(ours, -1)).To(HaveLen(2), "both rules of 127.0.0.0/8")
