@@ -151,7 +151,7 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 
 	It("lets nobody through a host that forwards IPv6 for all links or none", Label("kernels"), func() {
 		w.up("a1")
-		if forwardsByLink() { // else it had to
+		if testnet.ForwardsByLink() { // else it had to
 			w.Sysctl("net/ipv6/conf/all/forwarding", "1")
 			w.Check("other -> lan at lan as other 6")
 			w.Host.Sh("nft add element inet netsetgo routers '{ ipv6 }'")
@@ -180,7 +180,7 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 	It("leaves bridges of others alone", func() {
 		w.up("a1")
 		bridgeOfOthers(w)
-		if !forwardsByLink() {
+		if !testnet.ForwardsByLink() {
 			w.up("a2") // of IPv6, those that were there at an up
 		}
 		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
