@@ -16,7 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netsetgo-vm
-limit=7200s # for a guest
+limit=
 labels=kernels
 focus=
 faults=
@@ -37,6 +37,8 @@ while getopts ab:c:f:k:l:s: option; do
 	esac
 done
 shift $((OPTIND - 1))
+[ -n "$limit" ] || [ -n "$faults" ] || limit=1800s
+limit=${limit:-7200s}
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ "$(id -u)" = 0 ] || { echo "ci/vm/run.sh needs root" >&2; exit 1; }
@@ -139,7 +141,7 @@ guest() {
 	LD_LIBRARY_PATH=$libraries "$qemu/usr/lib/qemu/virtiofsd" --socket-path="$socket" -o source=/ -o sandbox=chroot -o cache=always >"$work/virtiofsd" 2>&1 &
 	local files=$!
 	for _ in $(seq 100); do [ -S "$socket" ] && break; sleep 0.1; done
-	LD_LIBRARY_PATH=$libraries timeout --kill-after=5s "$limit" "$(find "$qemu/usr/bin" -name qemu-system-x86_64)" \
+	LD_LIBRARY_PATH=$libraries timeout --foreground --kill-after=5s "$limit" "$(find "$qemu/usr/bin" -name qemu-system-x86_64)" \
 		-L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot \
 		-accel tcg,thread=multi -cpu max -smp "$(nproc)" -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \

@@ -8,7 +8,7 @@
 set -euo pipefail
 bin=$1 labels=$2 focus=$3 faults=$4
 shift 4
-export NETSETGO=$bin/netsetgo
+export NETSETGO=$bin/netsetgo NETSETGO_SLOW=20 GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT=20s
 failed=0
 ran=0
 for tests; do

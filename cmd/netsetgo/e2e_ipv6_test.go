@@ -46,12 +46,12 @@ var _ = Describe("IPv6", Label("root"), func() {
 		for range 5 {
 			succeeds(execute(w.Host, flags("a1")...))
 			times = append(times, soon(w.Nodes["a1"], "[2001:db8:ffff::1]:7000"))
-			Expect(soon(w.Nodes["a1"], "[2001:db8:1::1]:7000")).To(BeNumerically("<", 500*time.Millisecond))
+			Expect(soon(w.Nodes["a1"], "[2001:db8:1::1]:7000")).To(BeNumerically("<", 500*time.Millisecond*testnet.Slow))
 			w.down("a1")
 		}
 		slices.Sort(times)
-		Expect(times[len(times)-1]).To(BeNumerically("<", 500*time.Millisecond), "%s", times)
-		Expect(times[len(times)/2]).To(BeNumerically("<", 50*time.Millisecond), "%s", times)
+		Expect(times[len(times)-1]).To(BeNumerically("<", 500*time.Millisecond*testnet.Slow), "%s", times)
+		Expect(times[len(times)/2]).To(BeNumerically("<", 50*time.Millisecond*testnet.Slow), "%s", times)
 	},
 		Entry("by the first port of a bridge"),
 		Entry("by a later one", "a2"),
@@ -62,7 +62,7 @@ var _ = Describe("IPv6", Label("root"), func() {
 		for range 20 {
 			succeeds(execute(w.Host, flags("a1")...))
 			w.Serve("a1", "tcp", mustAddrPort("[fd10::2]:7000"))
-			Expect(soon(&w.Host.Process, "[fd10::2]:7000")).To(BeNumerically("<", 500*time.Millisecond))
+			Expect(soon(&w.Host.Process, "[fd10::2]:7000")).To(BeNumerically("<", 500*time.Millisecond*testnet.Slow))
 			w.down("a1")
 		}
 	})

@@ -301,7 +301,7 @@ var _ = Describe("with states as crun writes them", Label("root"), func() {
 			container := host.NewContainer()
 			began := time.Now()
 			up(host, container, flags...)
-			Expect(time.Since(began)).To(BeNumerically("<", 2*time.Second))
+			Expect(time.Since(began)).To(BeNumerically("<", 2*time.Second*testnet.Slow))
 			container.Kill()
 		}
 		vanishes(host)
