@@ -5,6 +5,7 @@
 #   ci/vm/run.sh 6.1              the specs of what kernels differ in, on one kernel
 #   ci/vm/run.sh -s packets 6.1   those of other labels, as ginkgo's --label-filter has them
 #   ci/vm/run.sh -f REGEXP 6.1    only those of them whose names match
+#   ci/vm/run.sh -p PATH 6.1      only those of one package
 #   ci/vm/run.sh -a 5.10 6.12     all root specs, and a sample of the faults, on several
 #   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
@@ -24,7 +25,8 @@ command=
 append=
 show=
 binary=
-while getopts ab:c:f:k:l:s: option; do
+packages=
+while getopts ab:c:f:k:l:p:s: option; do
 	case $option in
 	a) labels=root faults=yes ;;
 	b) binary=$OPTARG ;;
@@ -32,6 +34,7 @@ while getopts ab:c:f:k:l:s: option; do
 	f) focus=$OPTARG ;;
 	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
+	p) packages=$OPTARG ;;
 	s) labels=$OPTARG ;;
 	*) exit 2 ;;
 	esac
@@ -157,7 +160,7 @@ if [ -z "$command" ]; then
 	mkdir "$work/bin"
 	CGO_ENABLED=0 go build -o "$work/bin" ./cmd/netsetgo ./ci/faults github.com/onsi/ginkgo/v2/ginkgo
 	[ -z "$binary" ] || cp "$binary" "$work/bin/netsetgo"
-	packages=$(grep -rl --include='*_test.go' 'Label("root"' . | xargs -n1 dirname | sort -u)
+	[ -n "$packages" ] || packages=$(grep -rl --include='*_test.go' 'Label("root"' . | xargs -n1 dirname | sort -u)
 	for tests in $packages; do
 		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "$tests"
 	done
