@@ -149,7 +149,7 @@ guest() {
 		-accel tcg,thread=multi -cpu max -smp "$(nproc)" -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
-		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 $append netsetgo=$work/script" \
+		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off $append netsetgo=$work/script" \
 		-serial file:"$work/console" -serial file:"$work/result" </dev/null || ended=$?
 	kill "$files" 2>/dev/null || true
 	wait "$files" 2>/dev/null || true
