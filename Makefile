@@ -11,7 +11,7 @@ BUILDVCS = $(shell git status >/dev/null 2>&1 && echo true || echo false)
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: build install test runtimes fuzz vm lint bench faults soak generate readme demo clean help
+.PHONY: build install test runtimes fuzz vm vm-all lint bench faults soak generate readme demo clean help
 
 build: ## build bin/netsetgo, a static binary, with manual and completions
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/netsetgo ./cmd/netsetgo
@@ -53,8 +53,13 @@ soak: build ## let containers come and go at random for a minute (root; SOAK='-f
 	go run ./ci/soak -selftest
 	go run ./ci/soak $(SOAK)
 
-vm: ## run the specs that send packets in QEMU, on Debian's kernel 6.1 (root; VM='-a 5.10 6.12': all of root, there)
+vm: ## run specs of what kernels differ in on Debian's kernel 6.1, in QEMU (root; VM='-s packets 5.10 6.12': others, there)
+	@ci/vm/selftest.sh
 	@ci/vm/run.sh $(or $(VM),6.1)
+
+vm-all: ## run all specs that need root, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
+	@ci/vm/selftest.sh
+	@ci/vm/run.sh -a $(or $(VM),5.10 6.1 6.12 newest)
 
 generate: ## make the fakes anew
 	go generate ./...
@@ -71,4 +76,4 @@ clean: ## remove what was built
 	rm -rf bin
 
 help: ## list all this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

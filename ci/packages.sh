@@ -17,6 +17,7 @@ present() {
 	nftables) has nft ;;
 	procps) has sysctl ;;
 	util-linux) has unshare && has nsenter ;;
+	xz-utils) has xz ;;
 	*) has "$1" ;;
 	esac
 }

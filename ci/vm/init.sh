@@ -38,10 +38,12 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
-/vm/bin/modprobe br_netfilter
+# The sysctls of a module that is loaded later would be changes that no spec asked for.
+for module in br_netfilter nf_conntrack; do /vm/bin/modprobe $module; done
 echo "guest: $(uname -r)"
-/bin/sh /vm/script
-echo "VM EXIT $?"
+status=0
+/bin/sh /vm/script || status=$?
+printf '\nVM EXIT %s\n' "$status"
 sync
 /vm/bin/poweroff -f
 START

@@ -2,35 +2,46 @@
 # Runs root specs inside QEMU, on Debian's cloud kernels. The guest's files are this
 # machine's, read-only, below a layer in memory; nothing is installed, and no KVM needed.
 #
-#   ci/vm/run.sh 6.1              the specs that send packets, on one kernel
+#   ci/vm/run.sh 6.1              the specs of what kernels differ in, on one kernel
+#   ci/vm/run.sh -s packets 6.1   those of other labels, as ginkgo's --label-filter has them
 #   ci/vm/run.sh -f REGEXP 6.1    only those of them whose names match
+#   ci/vm/run.sh -p PATH 6.1      only those of one package
 #   ci/vm/run.sh -a 5.10 6.12     all root specs, and a sample of the faults, on several
+#   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
+#   ci/vm/run.sh -l 600s 6.1      a guest may take so long
 #
 # A kernel is the beginning of its version; "newest" is the newest that Debian has. A guest
-# that dies, hangs or says no result is a failure.
+# that dies, hangs or says no result is a failure, and so is one in which no spec ran.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netsetgo-vm
-limit=7200s # for a guest
-label='root && packets'
+limit=
+labels=kernels
 focus=
 faults=
 command=
 append=
 show=
-while getopts ac:f:k:l: option; do
+binary=
+packages=
+while getopts ab:c:f:k:l:p:s: option; do
 	case $option in
-	a) label=root faults=yes ;;
+	a) labels=root faults=yes ;;
+	b) binary=$OPTARG ;;
 	c) command=$OPTARG show=yes ;;
 	f) focus=$OPTARG ;;
 	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
+	p) packages=$OPTARG ;;
+	s) labels=$OPTARG ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
+[ -n "$limit" ] || [ -n "$faults" ] || limit=1800s
+limit=${limit:-7200s}
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ "$(id -u)" = 0 ] || { echo "ci/vm/run.sh needs root" >&2; exit 1; }
@@ -118,26 +129,28 @@ initramfs() {
 	for part in net fs/overlayfs fs/fuse drivers/virtio drivers/net lib crypto arch; do
 		[ ! -e "$from/kernel/$part" ] || parts+=("kernel/$part")
 	done
-	tar -C "$from" -c "${parts[@]}" | tar -C "$to" -x
+	tar -C "$from" --exclude=drivers/net/ethernet --exclude=arch/x86/kvm -c "${parts[@]}" | tar -C "$to" -x
 	find "$to" -name '*.ko.xz' -exec xz -d {} +
 	depmod -b "$files" "$release"
-	(cd "$files" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initrd"
+	# Not packed: the guest would take longer to unpack it than QEMU to read it.
+	(cd "$files" && find . | cpio --quiet -o -H newc) >"$work/initrd"
 }
 
-# guest runs one, to its end: guest RELEASE IMAGE
+# guest runs one, to its end, whose kind is in $ended: guest IMAGE
 guest() {
+	ended=0
 	local image=$1 socket=$work/virtiofs.sock
 	rm -f "$work"/{console,result}
 	LD_LIBRARY_PATH=$libraries "$qemu/usr/lib/qemu/virtiofsd" --socket-path="$socket" -o source=/ -o sandbox=chroot -o cache=always >"$work/virtiofsd" 2>&1 &
 	local files=$!
 	for _ in $(seq 100); do [ -S "$socket" ] && break; sleep 0.1; done
-	LD_LIBRARY_PATH=$libraries timeout --kill-after=5s "$limit" "$(find "$qemu/usr/bin" -name qemu-system-x86_64)" \
+	LD_LIBRARY_PATH=$libraries timeout --foreground --kill-after=5s "$limit" "$(find "$qemu/usr/bin" -name qemu-system-x86_64)" \
 		-L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot \
 		-accel tcg,thread=multi -cpu max -smp "$(nproc)" -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
-		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 $append netsetgo=$work/script" \
-		-serial file:"$work/console" -serial file:"$work/result" </dev/null || true
+		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off $append netsetgo=$work/script" \
+		-serial file:"$work/console" -serial file:"$work/result" </dev/null || ended=$?
 	kill "$files" 2>/dev/null || true
 	wait "$files" 2>/dev/null || true
 }
@@ -146,10 +159,12 @@ if [ -z "$command" ]; then
 	echo "== building the specs"
 	mkdir "$work/bin"
 	CGO_ENABLED=0 go build -o "$work/bin" ./cmd/netsetgo ./ci/faults github.com/onsi/ginkgo/v2/ginkgo
-	for tests in configurer/kernel cmd/netsetgo; do
-		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "./$tests"
+	[ -z "$binary" ] || cp "$binary" "$work/bin/netsetgo"
+	[ -n "$packages" ] || packages=$(grep -rl --include='*_test.go' 'Label("root"' . | xargs -n1 dirname | sort -u)
+	for tests in $packages; do
+		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "$tests"
 	done
-	command="ci/vm/specs.sh $work/bin '$label' '$focus' $faults"
+	command="ci/vm/specs.sh $work/bin '$labels' '$focus' '$faults' ${packages//$'\n'/ }"
 fi
 printf '%s\n' "cd '$PWD'" "$command" >"$work/script"
 
@@ -180,7 +195,12 @@ for version; do
 		failed=1
 		tail -20 "$work/console"
 	fi
-	[ -n "${result}" ] || echo "$release: the guest died, hung, or said no result" >&2
+	if [ -z "$result" ]; then
+		case $ended in
+		124 | 137) echo "$release: the guest hung, and was ended after $limit" >&2 ;;
+		*) echo "$release: the guest died without a result" >&2 ;;
+		esac
+	fi
 	table+=$'\n'$(printf '%-28s %s' "$release" "${result:-none} in $((SECONDS - began)) s; $(grep -a '^specs: ' "$work/log" | paste -sd' ' || true)")
 done
 echo

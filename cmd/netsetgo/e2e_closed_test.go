@@ -100,7 +100,7 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 		`)
 	})
 
-	It("makes the host a router for nobody else", func() {
+	It("makes the host a router for nobody else", Label("kernels"), func() {
 		w.Check("lan -> other never at other")
 		w.upAll(everybody)
 		w.Check(`
@@ -149,9 +149,9 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 		w.Check("a1 -> a2 at a2 as a1")
 	})
 
-	It("lets nobody through a host that forwards IPv6 for all links or none", func() {
+	It("lets nobody through a host that forwards IPv6 for all links or none", Label("kernels"), func() {
 		w.up("a1")
-		if forwardsByLink() { // else it had to
+		if testnet.ForwardsByLink() { // else it had to
 			w.Sysctl("net/ipv6/conf/all/forwarding", "1")
 			w.Check("other -> lan at lan as other 6")
 			w.Host.Sh("nft add element inet netsetgo routers '{ ipv6 }'")
@@ -162,7 +162,7 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 		`)
 	})
 
-	It("leaves what passes through a bridge that is the uplink", func() {
+	It("leaves what passes through a bridge that is the uplink", Label("kernels"), func() {
 		bridgeOfOthers(w)
 		w.Host.Sh(`
 			ip -n a2 address add 2001:db8:99::1/64 dev eth9 nodad
@@ -180,6 +180,9 @@ var _ = Describe("what is closed", Label("root", "packets"), func() {
 	It("leaves bridges of others alone", func() {
 		w.up("a1")
 		bridgeOfOthers(w)
+		if !testnet.ForwardsByLink() {
+			w.up("a2") // of IPv6, those that were there at an up
+		}
 		Expect(w.Nodes["a2"].Pings("10.99.0.2")).To(BeTrue())
 		own := testnet.MAC(links(w.Node("a2"))["eth9"].MAC)
 		wire, tap := w.Node("a2").Wire("eth9"), w.Node("b1").Tap("eth9")
@@ -296,7 +299,7 @@ var _ = Describe("a router that a container plays", Label("root", "packets"), fu
 			Expect(learnt(w.Node(name))).To(BeEmpty(), name)
 		}
 	},
-		Entry("of both families", "both", "1"),
+		Entry("of both families", Label("kernels"), "both", "1"),
 		Entry("of both families, bridged past the firewall", "both", "0"),
 		Entry("of IPv4 alone", "IPv4", "1"),
 		Entry("not even with -spoofCheck=false", "both", "1", "-spoofCheck=false"),

@@ -23,6 +23,9 @@ func atOnce(host *testnet.Host, lines []string) {
 	GinkgoHelper()
 	script := ""
 	for _, line := range lines {
+		if strings.HasPrefix(line, binary) && testnet.Slow > 1 {
+			line += fmt.Sprintf(" -timeout %s", 10*time.Second*testnet.Slow) // they wait for each other
+		}
 		script += fmt.Sprintf("{ %s || echo '%s: exit status' $?; } 2>&1 &\n", line, strings.TrimPrefix(line, binary))
 	}
 	Expect(host.Sh(script + "wait")).To(BeEmpty())

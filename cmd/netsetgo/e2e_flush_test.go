@@ -71,7 +71,11 @@ var _ = Describe("rules that somebody flushed", Label("root"), func() {
 		Entry("of the masquerade", "nft flush chain inet netsetgo postrouting", "a1 -> lan at lan as a1"),
 		Entry("of uplinks", `nft flush set inet netsetgo uplinks
 			echo 1 >/proc/sys/net/ipv4/conf/eth1/forwarding
-			echo 1 >/proc/sys/net/ipv6/conf/eth1/force_forwarding`, "lan -> other at other as lan"),
+			if [ -e /proc/sys/net/ipv6/conf/eth1/force_forwarding ]; then
+				echo 1 >/proc/sys/net/ipv6/conf/eth1/force_forwarding
+			else
+				nft flush set inet netsetgo routers
+			fi`, "lan -> other at other as lan"),
 	)
 
 	It("don't keep the last down from leaving nothing", func() {
@@ -80,7 +84,11 @@ var _ = Describe("rules that somebody flushed", Label("root"), func() {
 		w.down("a3")
 		w.down("b1")
 		Expect(w.Host.Must("nft", "list", "ruleset")).To(BeEmpty())
-		Expect(w.Host.Sh("cat /proc/sys/net/ipv4/conf/eth0/forwarding /proc/sys/net/ipv6/conf/eth0/force_forwarding")).To(Equal("0\n0\n"))
+		forwarding6 := "eth0/force_forwarding"
+		if !testnet.ForwardsByLink() {
+			forwarding6 = "all/forwarding"
+		}
+		Expect(w.Host.Sh("cat /proc/sys/net/ipv4/conf/eth0/forwarding /proc/sys/net/ipv6/conf/" + forwarding6)).To(Equal("0\n0\n"))
 	})
 })
 

@@ -27,11 +27,12 @@ var _ = Describe("up where nothing is free, with the kernel", Label("root"), fun
 	refused := func(container *testnet.Container, flags ...string) string {
 		GinkgoHelper()
 		onHost, inside := hostState(), container.State()
-		run := host.Command(append([]string{binary, "-timeout", "5s", "-pid", strconv.Itoa(container.Pid)}, flags...)...)
+		const patience = 5 * time.Second
+		run := host.Command(append([]string{binary, "-timeout", (patience * testnet.Slow).String(), "-pid", strconv.Itoa(container.Pid)}, flags...)...)
 		begin := time.Now()
 		message := fails(testnet.Finish(run, ""), 1)
-		Expect(time.Since(begin)).To(BeNumerically("<", 5*time.Second), "it didn't wait")
-		Expect(run.ProcessState.UserTime() + run.ProcessState.SystemTime()).To(BeNumerically("<", 500*time.Millisecond))
+		Expect(time.Since(begin)).To(BeNumerically("<", patience*testnet.Slow), "it didn't wait")
+		Expect(run.ProcessState.UserTime() + run.ProcessState.SystemTime()).To(BeNumerically("<", 500*time.Millisecond*testnet.Slow))
 		Expect(testnet.Changes(onHost, hostState())).To(BeEmpty())
 		stays(&container.Process, inside)
 		return message

@@ -225,7 +225,7 @@ func zombie(container *testnet.Container) string {
 // waits for its standard input, and returns the number of one that isn't the first.
 func thread(container *testnet.Container) string {
 	GinkgoHelper()
-	process := container.Command(binary)
+	process := container.Command(binary, "-timeout", "15m") // it waits for a state
 	stdin, err := process.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(process.Start()).To(Succeed())

@@ -208,6 +208,6 @@ var _ = Describe("the verb list, with as many attachments as a bridge can have",
 			passed, worked := time.Since(began), command.ProcessState.UserTime()+command.ProcessState.SystemTime()
 			GinkgoWriter.Println(passed, "passed,", worked, "worked")
 			return min(passed, worked)
-		}).WithTimeout(20 * time.Second).WithPolling(time.Millisecond).Should(BeNumerically("<", 100*time.Millisecond))
+		}).WithTimeout(20 * time.Second).WithPolling(time.Millisecond).Should(BeNumerically("<", 100*time.Millisecond*testnet.Slow))
 	})
 })

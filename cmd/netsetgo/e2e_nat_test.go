@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,13 +60,6 @@ func sysctls(changes string) []string {
 	return found
 }
 
-// forwardsByLink says whether the kernel can forward IPv6 for single links (6.17 on), and not
-// for all or none only.
-func forwardsByLink() bool {
-	_, err := os.Stat("/proc/sys/net/ipv6/conf/default/force_forwarding")
-	return err == nil
-}
-
 var _ = Describe("the way out", Label("root", "packets"), func() {
 	var w world
 	BeforeEach(func() { w = newWorld("a1", "a2", "b1") })
@@ -108,11 +100,11 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 		`)
 	})
 
-	It("takes no more than forwarding by the bridge and the uplink, which the last down puts back", func() {
+	It("takes no more than forwarding by the bridge and the uplink, which the last down puts back", Label("kernels"), func() {
 		before := w.Host.State()
 		w.up("a1")
 		changed := []string{"ipv4/conf/eth0/forwarding", "ipv6/conf/eth0/force_forwarding"}
-		if !forwardsByLink() {
+		if !testnet.ForwardsByLink() {
 			changed = []string{"ipv4/conf/eth0/forwarding"}
 			for _, link := range []string{"all", "default", "eth0", "eth1", "lo"} {
 				changed = append(changed, "ipv6/conf/"+link+"/forwarding")
@@ -122,7 +114,7 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 		for _, key := range changed {
 			wanted = append(wanted, "+/proc/sys/net/"+key+":1", "-/proc/sys/net/"+key+":0")
 		}
-		if !forwardsByLink() {
+		if !testnet.ForwardsByLink() {
 			wanted = append(wanted, "+/proc/sys/net/ipv6/conf/eth0/accept_ra:2", "-/proc/sys/net/ipv6/conf/eth0/accept_ra:1")
 		}
 		Expect(sysctls(testnet.Changes(before, w.Host.State()))).To(ConsistOf(wanted))
@@ -166,7 +158,7 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 	It("leaves open what was open before", func() {
 		w.Sysctl("net/ipv4/conf/eth0/forwarding", "1")
 		w.Sysctl("net/ipv4/conf/eth1/forwarding", "1")
-		if forwardsByLink() {
+		if testnet.ForwardsByLink() {
 			w.Sysctl("net/ipv6/conf/eth0/force_forwarding", "1")
 			w.Sysctl("net/ipv6/conf/eth1/force_forwarding", "1")
 		} else {

@@ -110,7 +110,7 @@ var _ = Describe("published ports", Label("root", "packets"), func() {
 			a1 -> brg0:8080 at a1:80 as brg0
 		`)
 	},
-		Entry("where the firewall sees what is bridged", "1"),
+		Entry("where the firewall sees what is bridged", Label("kernels"), "1"),
 		Entry("where it doesn't", "0"),
 		Entry("without NAT", "1", "-nat=false"),
 		Entry("without NAT, where the firewall doesn't see what is bridged", "0", "-nat=false"),
@@ -135,7 +135,7 @@ var _ = Describe("published ports", Label("root", "packets"), func() {
 		w.Check("b1 -> uplink:8080 at a1:80 as b1")
 	})
 
-	It("lead there by SCTP as well", func() {
+	It("lead there by SCTP as well", Label("kernels"), func() {
 		w.up("a1", "-publish", "8080:80/sctp")
 		wire, tap := w.Node("lan").Wire("eth0"), w.Node("a1").Tap("eth0")
 		host, own := testnet.MAC(w.mac("host", "eth0")), testnet.MAC(w.mac("lan", "eth0"))

@@ -226,7 +226,7 @@ var _ = Describe("what a container sends", Label("root", "packets"), func() {
 		return names
 	}
 
-	DescribeTable("is from its own MAC and addresses", func(shown string) {
+	DescribeTable("is from its own MAC and addresses", Label("kernels"), func(shown string) {
 		set(shown)
 		Expect(came(append(f.lies(), f.oddities()...))).To(BeEmpty())
 		truths := f.truths()
@@ -262,7 +262,7 @@ var _ = Describe("what a container sends", Label("root", "packets"), func() {
 		w.Check("a2 -> a1 at a1 as a2")
 	})
 
-	It("is from its own MAC also where ports can't be locked", func() {
+	It("is from its own MAC also where ports can't be locked", Label("kernels"), func() {
 		set("0")
 		port, _, _ := strings.Cut(strings.Fields(w.Host.Sh("ip -oneline link show master brg0"))[1], "@")
 		w.Host.Must("ip", "link", "set", port, "type", "bridge_slave", "locked", "off", "learning", "on")

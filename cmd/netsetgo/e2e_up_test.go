@@ -121,7 +121,7 @@ var _ = Describe("up, with the kernel", Label("root", "packets"), func() {
 		Expect(container.Pings("127.0.0.1")).To(BeTrue())
 		pings(want)
 	},
-		Entry("with every flag at its default", "-pid PID", byDefault(nil)),
+		Entry("with every flag at its default", Label("kernels"), "-pid PID", byDefault(nil)),
 		Entry("by its verb", "up -pid PID", byDefault(nil)),
 		Entry("by -netns and a name", "-netns blue", byDefault(nil)),
 		Entry("by -netns and the path of a mount", "-netns /run/netns/blue", byDefault(nil)),
@@ -179,7 +179,7 @@ var _ = Describe("up, with the kernel", Label("root", "packets"), func() {
 		byDefault(func(c *connected) { c.id = "mine" }).check(host, container)
 	})
 
-	It("prints what ip prints, with -output json", func() {
+	It("prints what ip prints, with -output json", Label("kernels"), func() {
 		arguments := []string{"-pid", strconv.Itoa(container.Pid), "-route", "192.168.0.0/16,metric=7", "-mtu", "1400", "-output", "json"}
 		first := execute(host, arguments...)
 		Expect(first.Stderr).To(BeEmpty())
@@ -220,7 +220,7 @@ var _ = Describe("up, with the kernel", Label("root", "packets"), func() {
 
 		begin := time.Now()
 		message := fails(execute(host, "-pid", strconv.Itoa(container.Pid), "-timeout", "200ms"), 1)
-		Expect(time.Since(begin)).To(And(BeNumerically(">", 200*time.Millisecond), BeNumerically("<", 5*time.Second)))
+		Expect(time.Since(begin)).To(And(BeNumerically(">", 200*time.Millisecond), BeNumerically("<", 5*time.Second*testnet.Slow)))
 		Expect(message).To(ContainSubstring("-timeout is over"))
 		stays(&host.Process, before)
 		stays(&container.Process, inside)

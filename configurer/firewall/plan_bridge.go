@@ -41,8 +41,9 @@ const (
 // the port's own to see to (SetPort).
 //
 // A field that a packet hasn't got matches nothing. Of fragments, Linux 6.18 takes some
-// bytes for ports all the same (nft_payload_fast_eval, net/netfilter/nf_tables_core.c):
-// hence the looks at their offsets, and at 8 bytes at once.
+// bytes for ports all the same (nft_payload_fast_eval, net/netfilter/nf_tables_core.c), and
+// 5.10 as many as are asked for (nft_payload_eval, net/netfilter/nft_payload.c): hence the
+// looks at their offsets, before all looks at ports, and at 8 bytes at once.
 func bridged() Table {
 	arp := func(why, do string, matches ...Match) Rule { return of(etherARP, why, do, matches) }
 	ipv4 := func(why, do string, matches ...Match) Rule { return of(etherIPv4, why, do, matches) }
@@ -75,12 +76,12 @@ func bridged() Table {
 				},
 				noRoutes(),
 				[]Rule{
-					ipv6("answers of a DHCP server", Drop, has(Transport), is(udp, L4Proto), is(dhcp6Client, ToPort)),
+					ipv6("its own address, in later fragments", Accept, isNot(noOffset6, FragOffset6), in(senders6, FromMAC, FromAddress6)),
+					ipv6("answers of a DHCP server", Drop, is(udp, L4Proto), is(dhcp6Client, ToPort)),
 					ipv6("looks for its own address", Accept, append(icmp(neighborSolicit), is(nobody6, FromAddress6), in(targets6, FromMAC, Target))...),
 					ipv6("says what it listens to", Accept, append(icmp(reportV1), is(nobody6, FromAddress6))...),
 					ipv6("says what it listens to", Accept, append(icmp(reportV2), is(nobody6, FromAddress6))...),
 					ipv6("its own address", Accept, has(Transport), in(senders6, FromMAC, FromAddress6)),
-					ipv6("its own address, in later fragments", Accept, isNot(noOffset6, FragOffset6), in(senders6, FromMAC, FromAddress6)),
 					rule("all else", Drop),
 				},
 			)},

@@ -33,7 +33,7 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 		Expect(link(conn, "b").MAC).To(Equal(change.MAC))
 	})
 
-	It("make a pair in place: one end up on the bridge, the other in the container, down", func() {
+	It("make a pair in place: one end up on the bridge, the other in the container, down", Label("kernels"), func() {
 		container := newNamespace()
 		conn, inside := connect(nil), connect(container)
 		bridge := addBridge(conn, "b")
