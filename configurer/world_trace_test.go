@@ -91,8 +91,8 @@ ip link set dev brg0 mtu 1450  # what its ports will have
 ip address add 10.10.10.1/24 broadcast 10.10.10.255 dev brg0  # the containers' gateway
 ip link set dev brg0 up  # the bridge begins to forward
 ip link set dev brg0 alias 'netsetgo number=0 policy=closed,nat'  # what the bridge is like
-nft 'add table inet netsetgo { comment "4"; }'  # netsetgo's own rules
-nft 'add table bridge netsetgo { comment "4"; }'  # netsetgo's own rules
+nft 'add table inet netsetgo { comment "5"; }'  # netsetgo's own rules
+nft 'add table bridge netsetgo { comment "5"; }'  # netsetgo's own rules
 nft 'add element inet netsetgo bridges { "brg0" }'  # what the links of this host ask for
 nft 'add element inet netsetgo masqueraded { "brg0" }'  # what the links of this host ask for
 nft 'add element inet netsetgo same { "brg0" . "brg0" }'  # what the links of this host ask for

@@ -77,7 +77,7 @@ func rule(why, do string, matches ...Match) Rule { return Rule{matches, Verdict{
 
 // Version is a number of the rules, which changes with them: a table of another is made
 // anew.
-const Version = "4"
+const Version = "5"
 
 // Tables are all of netsetgo's, without elements: the same on every host.
 func Tables() []Table { return []Table{routed(), bridged()} }
