@@ -33,7 +33,7 @@ for package in $(go list ./...); do
 	# How the package is, too.
 	go test -list '^Fuzz' "$package" | sed -n "s:^Fuzz:$package &:p"
 done >"$output/targets"
-xargs -r -n 2 -P "$((2 * $(nproc)))" bash -c 'fuzz "$@"' _ <"$output/targets"
+xargs -r -n 2 -P "$((4 * $(nproc)))" bash -c 'fuzz "$@"' _ <"$output/targets"
 
 targets=$(wc -l <"$output/targets")
 if [ "$targets" = 0 ] || [ "$(wc -l <"$output/passed")" != "$targets" ]; then
