@@ -41,7 +41,7 @@ var breakages = []breakage{
 	}, 3},
 	{testbed.Breakage{
 		What: "an up again doesn't mend the rules",
-		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil {", Into: "if len(own) < 0 {",
+		File: "configurer/host.go", From: "if bridge, err = r.protect(bridge, own); err != nil || bridge", Into: "if len(own) < 0 || bridge",
 	}, 6},
 	{testbed.Breakage{
 		What: "the last one out doesn't put back sysctls",
