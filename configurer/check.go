@@ -146,8 +146,7 @@ func (c *comparison) compareBridge() error {
 		return err
 	}
 	c.bridge = bridge
-	_, noted := lease.ReadNote(bridge.Alias)
-	ours := bridge.Group == lease.Group || noted && bridge.Alias != ""
+	ours := wasOurs(bridge)
 	if ours {
 		c.differs("group of "+name, lease.Group, bridge.Group, fmt.Sprintf("ip link set dev %s group %d", Quote(name), lease.Group))
 	}

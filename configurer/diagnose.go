@@ -46,55 +46,63 @@ func (c *comparison) diagnose() error {
 			return err
 		}
 	}
-	if len(bridges) == 0 {
-		if err := c.diagnoseNone(); err != nil {
-			return err
-		}
+	if len(bridges) > 0 {
+		return c.compareStale()
+	}
+	open, err := c.diagnoseNone()
+	if err != nil || open {
+		return err // what mends that takes the rules along
 	}
 	return c.compareStale()
 }
 
 // diagnoseNone is for a host without a bridge of ours: containers may be on those of others, or
-// somebody deleted the last one by hand.
-func (c *comparison) diagnoseNone() error {
+// somebody deleted the last one by hand, and what it let in is open still.
+func (c *comparison) diagnoseNone() (open bool, err error) {
 	if err := c.compareBlocks(c.config.BridgeName); err != nil {
-		return err
+		return false, err
 	}
-	used, err := c.rulesUsed()
+	hostLinks, err := c.host.Links(kindVeth)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if used {
-		return c.compareRules()
+	if slices.ContainsFunc(hostLinks, func(link Link) bool { return link.Group == lease.Group && unowned(link) == 0 }) {
+		return false, c.compareRules()
 	}
 	lost, err := c.lostWas(nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, was := range lost {
+		others, err := c.openedByOthers(was)
+		if err != nil {
+			return false, err
+		}
 		link, ok, err := c.linkOf(was)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if ok {
-			c.differs("sysctl "+keyOf(was, link), was.Value, "left open by a bridge that is gone", "netsetgo down")
+		if others || !ok {
+			continue
+		}
+		key := keyOf(was, link)
+		value, err := c.host.Sysctl(key)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return false, err
+		}
+		if err == nil && value != was.Value {
+			open = true
+			c.differs("sysctl "+key, was.Value, value+", left by a bridge that is gone", "netsetgo down -id none")
 		}
 	}
-	return nil
+	return open, nil
 }
 
-// compareStale looks for what containers and bridges left in the rules that are gone.
+// compareStale looks for what containers, bridges and uplinks left in the rules that are gone.
 func (c *comparison) compareStale() error {
 	stale, err := c.stale()
-	if errors.Is(err, ErrNotFound) {
-		return nil // without rules there are none
-	}
 	for _, element := range stale {
-		whose := "a container's"
-		if _, ok := element.ContainerAddress(); !ok && element.LinkIndex() == 0 {
-			whose = "a bridge's"
-		}
-		c.differs("element "+c.text(element)+" of "+element.Set.Name, whose, "left by one that is gone", c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
+		c.differs("element "+c.text(element)+" of "+element.Set.Name, "none", "left over", c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
 	}
 	return err
 }

@@ -63,7 +63,7 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
 		w.end(w.container(1))
 		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(ContainElement(netsetgo.Difference{
-			What: "element tcp . 80 : 10.10.10.2 . 80 of ports4", Asked: "a container's", Is: "left by one that is gone",
+			What: "element tcp . 80 : 10.10.10.2 . 80 of ports4", Asked: "none", Is: "left over",
 			Mend: "nft 'delete element inet netsetgo ports4 { tcp . 80 }'",
 		}))
 	})
@@ -73,13 +73,21 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		w.host().remove(w.host().named("veth0"))
 		w.host().remove(w.host().named("brg0"))
-		open := netsetgo.Difference{
-			What: "sysctl net/ipv4/conf/eth0/forwarding", Asked: "0", Is: "left open by a bridge that is gone", Mend: "netsetgo down",
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{{
+			What: "sysctl net/ipv4/conf/eth0/forwarding", Asked: "0", Is: "1, left by a bridge that is gone", Mend: "netsetgo down -id none",
+		}}))
+		for _, not := range []func(){
+			func() { w.host().named(uplink).Settings.Forwarding = false },
+			func() { w.host().sysctls["net/ipv4/ip_forward"] = "1" },
+		} {
+			not()
+			Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(And(
+				Not(ContainElement(HaveField("What", "sysctl net/ipv4/conf/eth0/forwarding"))),
+				ContainElement(netsetgo.Difference{
+					What: `element "brg0" of bridges`, Asked: "none", Is: "left over", Mend: `nft 'delete element inet netsetgo bridges { "brg0" }'`,
+				})))
 		}
-		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(ContainElements(open, netsetgo.Difference{
-			What: `element "brg0" of bridges`, Asked: "a bridge's", Is: "left by one that is gone", Mend: `nft 'delete element inet netsetgo bridges { "brg0" }'`,
-		}))
-		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(w.netset().Down(netsetgo.NetworkConfig{ID: "none"}, 0)).To(Succeed())
 		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(BeEmpty())
 	})
 
@@ -106,7 +114,7 @@ var _ = Describe("a look at the host", Label("unit"), func() {
 		index := w.host().named("veth0").Index
 		w.end(w.container(1))
 		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(Equal([]netsetgo.Difference{{
-			What: fmt.Sprintf("element %d of unchecked", index), Asked: "a container's", Is: "left by one that is gone",
+			What: fmt.Sprintf("element %d of unchecked", index), Asked: "none", Is: "left over",
 			Mend: fmt.Sprintf("nft 'delete element bridge netsetgo unchecked { %d }'", index),
 		}}))
 	})

@@ -26,7 +26,7 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	}
 	// In one order, so that of two runs whose ports cross one gets all.
 	ports := slices.SortedFunc(slices.Values(r.config.Publish), func(a, b netsetgo.Publish) int {
-		return cmp.Or(cmp.Compare(a.WithDefaults().Protocol, b.WithDefaults().Protocol), cmp.Compare(a.HostPort, b.HostPort))
+		return cmp.Or(cmp.Compare(a.WithDefaults().Protocol, b.WithDefaults().Protocol), cmp.Compare(a.HostPort, b.HostPort), a.HostIP.Compare(b.HostIP))
 	})
 	for _, port := range ports {
 		if err := r.publishOne(hostLink, port, addrs); err != nil {

@@ -187,7 +187,8 @@ func (r *run) protectAlone(index int, own []firewall.Element) error {
 	} else if err := r.comparePolicy(bridge, note); err != nil {
 		return err
 	}
-	// Rules made anew would hold for it no more, and it would be forgotten.
+	// Rules made anew would hold for it no more, and it would be forgotten: as it is where the
+	// note has no room.
 	if err := r.remember(bridge, &note); err != nil {
 		return err
 	}
@@ -233,6 +234,12 @@ func againIfGone(err error) error {
 		return errAgain
 	}
 	return err
+}
+
+// wasOurs says whether netsetgo made a bridge, also where somebody changed its group since.
+func wasOurs(bridge Link) bool {
+	_, noted := lease.ReadNote(bridge.Alias)
+	return bridge.Group == lease.Group || noted && bridge.Alias != ""
 }
 
 // ourBridges are the bridges that netsetgo made.

@@ -96,6 +96,16 @@ var _ = Describe("what a container that is gone left in the rules", Label("unit"
 		Expect(w.host().rules.String()).To(ContainSubstring(`masqueraded { "brg0" }`))
 	})
 
+	It("isn't that of a bridge of which somebody changed the group", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.netset().Up(tower(), firstPid+1)).To(Succeed())
+		w.host().named("brg0").Group = 0
+		Expect(w.netset().Diagnose(netsetgo.NetworkConfig{})).To(BeEmpty())
+		Expect(w.netset().Down(tower(), firstPid+1)).To(Succeed())
+		Expect(w.host().rules.String()).To(ContainSubstring(`bridges { "brg0" }`))
+	})
+
 	It("is let be where its address has another holder by now, also of the port", func() {
 		w := left(its)
 		rules := w.host().rules.clone()

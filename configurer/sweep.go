@@ -35,7 +35,7 @@ func (r *run) sweepPorts(gone func(netip.Addr) (bool, error)) error {
 
 // deleteStale takes elements away, and makes the kernel forget the flows that went by them.
 func (r *run) deleteStale(stale []firewall.Element) error {
-	if err := r.deleteElements(stale, "its container is gone"); err != nil {
+	if err := r.deleteElements(stale, "what it was for is gone"); err != nil {
 		return err
 	}
 	steps := forgetPorts(stale, "they went to a container that is gone")
@@ -81,7 +81,7 @@ func (r *run) stale() ([]firewall.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	stale, err := r.staleBridges(bridges)
+	stale, err := r.staleBridges()
 	if err != nil {
 		return nil, err
 	}
@@ -132,22 +132,27 @@ func (r *run) stale() ([]firewall.Element, error) {
 }
 
 // staleBridges are elements of bridges of ours that were deleted by hand: another's could get
-// the name.
-func (r *run) staleBridges(bridges []Link) ([]firewall.Element, error) {
+// the name. The bridges are read behind the elements, which those of a new one follow.
+func (r *run) staleBridges() ([]firewall.Element, error) {
 	elements, err := r.host.Elements(firewall.Bridges())
+	if err != nil || len(elements) == 0 {
+		return nil, err
+	}
+	bridges, err := r.host.Links(kindBridge)
 	if err != nil {
 		return nil, err
 	}
 	var stale []firewall.Element
 	for _, element := range elements {
 		name := element.Bridge()
-		if slices.ContainsFunc(bridges, func(bridge Link) bool { return bridge.Name == name && bridge.Group == lease.Group }) {
+		if slices.ContainsFunc(bridges, func(bridge Link) bool { return bridge.Name == name && wasOurs(bridge) }) {
 			continue
 		}
 		found, err := r.host.Find(firewall.Policy{NAT: true, Inbound: true, Isolated: true}.Elements(name)...)
 		if err != nil {
 			return nil, err
 		}
+		slices.Reverse(found) // that by which the others are found last
 		stale = append(stale, found...)
 	}
 	return stale, nil

@@ -49,6 +49,16 @@ var _ = Describe("check of the host", Label("root"), func() {
 		}
 	}
 
+	It("finds what the only bridge left open that somebody deleted, and how to mend it", func() {
+		p := newHost()
+		p.host.Sh("ip link delete brg0; ip link delete veth0")
+		lines := host(p)
+		Expect(lines).To(ContainElement(HavePrefix("sysctl net/ipv4/conf/up0/forwarding is 1, left by a bridge that is gone, asked for is 0")))
+		mend(p, lines[:1])
+		Expect(host(p)).To(BeEmpty())
+		Expect(p.host.Sh("cat /proc/sys/net/ipv4/conf/up0/forwarding; nft list ruleset")).To(Equal("0\n"))
+	})
+
 	noForwarding6 := Entry("forwarding of IPv6", "sysctl -qw net/ipv6/conf/brg0/force_forwarding=0 net/ipv6/conf/up0/force_forwarding=0",
 		"sysctl net/ipv6/conf/brg0/force_forwarding is 0, asked for is 1", "sysctl net/ipv6/conf/up0/force_forwarding is 0, asked for is 1")
 	if !testnet.ForwardsByLink() {

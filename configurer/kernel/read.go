@@ -212,7 +212,7 @@ func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 			links := waysOf(message, route)
 			if slices.Max(links) == 0 {
 				// By a nexthop object, of a host that doesn't tell its links beside it
-				// (sysctl nexthop_compat_mode).
+				// (sysctl nexthop_compat_mode): then only the one in use is found.
 				if links, err = c.linkTo(nobody[family]); err != nil {
 					return nil, err
 				}
