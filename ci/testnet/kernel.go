@@ -39,11 +39,11 @@ func TellsNamespaces() bool { return since(6, 11) }
 func since(wantedMajor, wantedMinor int) bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
-		panic(err)
+		panic(err) // it fails for a bad address only
 	}
 	var major, minor int
 	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
-		panic(err)
+		panic(err) // every Linux has two numbers
 	}
 	return major > wantedMajor || major == wantedMajor && minor >= wantedMinor
 }
