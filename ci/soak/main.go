@@ -11,6 +11,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -32,7 +33,7 @@ func main() {
 	if *selftest {
 		err = testItself()
 	} else {
-		err = soak(*binary, *lasts, *seed)
+		err = soak(*binary, *lasts, *seed, os.Stderr)
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "soak:", err)
@@ -40,8 +41,9 @@ func main() {
 	}
 }
 
-// soak lets rounds go by until the time is over.
-func soak(binary string, lasts time.Duration, seed uint64) error {
+// soak lets rounds go by until the time is over. Where one fails, it writes what was done before;
+// what is wrong comes last, in its error.
+func soak(binary string, lasts time.Duration, seed uint64, history io.Writer) error {
 	_, _ = fmt.Fprintf(os.Stdout, "the first round has the seed %d\n", seed)
 	s, err := newSession(binary)
 	if err != nil {
@@ -52,7 +54,8 @@ func soak(binary string, lasts time.Duration, seed uint64) error {
 		if err := s.round(seed); err != nil {
 			const most = 40
 			last := s.log[max(0, len(s.log)-most):]
-			return fmt.Errorf("-seed %d: %w\nthe last that was done:\n%s", seed, err, strings.Join(last, "\n"))
+			_, _ = fmt.Fprintf(history, "the last that was done:\n%s\n", strings.Join(last, "\n"))
+			return fmt.Errorf("-seed %d: %w", seed, err)
 		}
 	}
 	c := s.count
