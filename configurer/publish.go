@@ -36,7 +36,7 @@ func (r *run) publish(hostLink int, bridge Link, addrs []netip.Addr) error {
 	if len(r.config.Publish) == 0 {
 		return nil
 	}
-	if err := r.checkShared(addrs); err != nil {
+	if err := r.checkShared(hostLink, addrs); err != nil {
 		return err
 	}
 	if err := r.routeLocalnet(bridge, hostLink); err != nil {
@@ -54,7 +54,7 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 	wanted := firewall.Ports(port, addrs)
 	steps := addElements(wanted, "packets to the host's port go to the container")
 	for i, add := range steps {
-		steps[i].undo = undoElements(r.host, add.change.(AddElements))
+		steps[i].undo = undoElements(r.host, hostLink, add.change.(AddElements))
 	}
 	for began := time.Now(); ; {
 		over := r.graceOver(began)
@@ -69,10 +69,21 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 			return r.takenPort(doing, wanted)
 		}
 		// Its holder may be gone, or just ending.
-		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline), r.wait()); err != nil {
+		if err := r.sweepAndWait(hostLink); err != nil {
 			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
 		}
 	}
+}
+
+// sweepAndWait takes away what containers left that are gone, and gives others time. To do so
+// it may let go of the lock: then another run for the same container takes what this one made
+// so far for what a killed one left.
+func (r *run) sweepAndWait(hostLink int) error {
+	if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline), r.wait()); err != nil {
+		return err
+	}
+	_, err := r.host.Link(Which{Index: hostLink})
+	return againIfGone(err)
 }
 
 // takenPort names who has a port.
@@ -102,7 +113,7 @@ func (r *run) taken(doing string, addr netip.Addr) error {
 // checkShared refuses a port of all the host's addresses that somebody has of one of
 // them, and the other way round. Both have it when this is asked, so that of two runs at
 // once at least one sees the other.
-func (r *run) checkShared(addrs []netip.Addr) error {
+func (r *run) checkShared(hostLink int, addrs []netip.Addr) error {
 	for began := time.Now(); ; {
 		over := r.graceOver(began)
 		port, holder, err := r.sharedWith(addrs)
@@ -114,7 +125,7 @@ func (r *run) checkShared(addrs []netip.Addr) error {
 			return r.taken(doing, holder)
 		}
 		// That of one address would be asked first, though its container is gone.
-		if err := cmp.Or(r.sweepStale(), r.relock(false, r.config.Deadline), r.wait()); err != nil {
+		if err := r.sweepAndWait(hostLink); err != nil {
 			return fmt.Errorf("%s: looking whose it is: %w", doing, err)
 		}
 	}

@@ -1,11 +1,13 @@
 package configurer_test
 
 import (
+	"net"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer"
@@ -178,6 +180,58 @@ var _ = Describe("two runs for one container", Label("unit"), func() {
 		Expect(err).To(MatchError(configurer.ErrBusy))
 		Expect(w.String()).To(Equal(before))
 		delete(w.locks, other)
+		w.expectNothingOpen()
+	})
+})
+
+// cutIn lets another run for c1 begin and end where a run lets go of the lock to take it alone:
+// it takes for left by a killed run what that one made so far.
+func (w *world) cutIn(config netsetgo.NetworkConfig) {
+	GinkgoHelper()
+	w.at("lock exclusive", func() error {
+		onCall := w.onCall
+		w.onCall = nil
+		for lock := range w.locks {
+			w.locks[lock] = unlocked
+		}
+		Expect(w.netset().Up(config, firstPid)).To(Succeed())
+		w.onCall = onCall
+		return configurer.ErrBusy
+	})
+}
+
+var _ = Describe("another run for the container that comes while the lock is let go of", Label("unit"), func() {
+	DescribeTable("to sweep ports is compared with as any other is", func(other netsetgo.NetworkConfig, matches types.GomegaMatcher) {
+		w := newWorld(2)
+		asked := publishing(netsetgo.NetworkConfig{}, port(8080, ""))
+		Expect(w.netset().Up(asked, firstPid+1)).To(Succeed())
+		w.end(w.container(2))
+		w.cutIn(other)
+		// Of another address than the one that the port leads to still: that would be swept at once.
+		asked.ContainerIP = net.ParseIP("10.10.10.3")
+		Expect(w.netset().Up(asked, firstPid)).To(matches)
+		Expect(w.attached(w.container(1))).To(HaveLen(1))
+		w.container(2).known = false
+		w.expectWhole(w.container(1), 1)
+		Expect(w.host().rules.String()).To(ContainSubstring("%d : 10.10.10.3", other.Publish[0].HostPort))
+		Expect(w.host().rules.String()).NotTo(ContainSubstring(": 10.10.10.2"))
+		w.expectNothingOpen()
+	},
+		Entry("and refused against, where it asked for something else", publishing(netsetgo.NetworkConfig{}, port(8081, "")),
+			MatchError(ContainSubstring("it is connected already, otherwise than asked"))),
+		Entry("and agreed with, where it asked for the same", publishing(netsetgo.NetworkConfig{}, port(8080, "")), Succeed()),
+	)
+
+	It("to undo something keeps what it made", func() {
+		w := newWorld(1)
+		config := publishing(netsetgo.NetworkConfig{}, port(8080, ""))
+		w.at(`ip link set brg0 alias "netsetgo next=`, func() error {
+			w.cutIn(config)
+			return errBroken
+		})
+		Expect(w.netset().Up(config, firstPid)).To(MatchError(errBroken))
+		Expect(w.host().rules.String()).To(ContainSubstring("8080 : 10.10.10.2"))
+		w.expectWhole(w.container(1), 1)
 		w.expectNothingOpen()
 	})
 })

@@ -36,7 +36,7 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 		elements = nil
 	}
 	for _, add := range addElements(elements, "and from its own addresses") {
-		add.undo = undoElements(r.host, add.change.(AddElements))
+		add.undo = undoElements(r.host, hostLink, add.change.(AddElements))
 		steps = append(steps, add)
 	}
 	return r.do(r.host, steps...)
@@ -50,7 +50,7 @@ func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
 	}
 	var steps []step
 	for _, add := range addElements(firewall.Locked(hostLink.Index, r.mac(addrs)), "its own MAC, which the port can't see to") {
-		add.undo = undoElements(r.host, add.change.(AddElements))
+		add.undo = undoElements(r.host, hostLink.Index, add.change.(AddElements))
 		steps = append(steps, add)
 	}
 	return r.do(r.host, steps...)
@@ -139,9 +139,17 @@ func (r *run) portWithMAC(hostLink Link) (Link, error) {
 }
 
 // undoElements takes away what a run added, or may have: an answer that was lost may have
-// been that another has the port. Flows that already went to the container end, too.
-func undoElements(conn Conn, added AddElements) func() error {
+// been that another has the port. Flows that already went to the container end, too. Who
+// deleted the host link meanwhile has seen to them: by now they may be those of another one.
+func undoElements(conn Conn, hostLink int, added AddElements) func() error {
 	return func() error {
+		_, err := conn.Link(Which{Index: hostLink})
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		found, err := conn.Find(added.Elements...)
 		mine := these(found, added.Elements)
 		if err != nil || len(mine) == 0 {
