@@ -76,7 +76,7 @@ func (s *session) named(left []string, err error) func(heading string) ([]string
 
 // mayEnd says whether the container may end after a kill. Who shares a bridge with others
 // leaves something there on purpose: who may send from an address, for who has it next.
-func (s *session) mayEnd() bool { return s.undoes && !s.before.is() && !s.other }
+func (s *session) mayEnd() bool { return s.undoes && !s.before.is() && s.other == "" }
 
 // desert ends the container, with which all has to go that is its own; the bridge goes with
 // the next down of any container.

@@ -9,8 +9,8 @@ import (
 // the container's.
 type scenario struct {
 	name string
-	// other connects another container first, for good.
-	other bool
+	// other connects another container first, for good, with these arguments.
+	other string
 	// before connects the container, where the run needs that; gone ends it afterwards.
 	before invocation
 	gone   bool
@@ -41,6 +41,9 @@ const (
 	plain = "-nat=false -pid PID"
 	full  = "-bridgeAddress 10.10.10.1/24,fd10::1/64 -publish 8080:80/udp -pid PID"
 	down  = "down -pid PID"
+
+	sameBridge  = "-bridgeAddress 10.10.10.1/24,fd10::1/64 -publish 8081:80/udp -pid PID"
+	otherBridge = "-bridgeName lab0 -bridgeAddress 10.20.0.1/24,fd20::1/64 -vethNamePrefix other -publish 8081:80/udp -pid PID"
 )
 
 // hook is a run of a runtime's.
@@ -58,12 +61,13 @@ func (s scenario) ofInterface() string {
 
 var scenarios = []scenario{
 	{name: "up -nat=false", run: invocation{arguments: plain}, undoes: true},
-	{name: "up, on a bridge that others use", other: true, run: invocation{arguments: "-pid PID"}, undoes: true},
+	{name: "up, on a bridge that others use", other: sameBridge, run: invocation{arguments: "-pid PID"}, undoes: true},
 	{name: "up, NAT, IPv6 and a port", run: invocation{arguments: full}, undoes: true},
+	{name: "up, beside another bridge", other: otherBridge, run: invocation{arguments: full}, undoes: true},
 	{name: "up again", before: invocation{arguments: full}, run: invocation{arguments: full}, undoes: true},
 	{name: "hook: created", run: hook("created", "PID"), undoes: true},
 	{name: "down -nat=false", before: invocation{arguments: plain}, run: invocation{arguments: down}},
-	{name: "down, from a bridge that others use", other: true, before: invocation{arguments: full}, run: invocation{arguments: down}},
+	{name: "down, from a bridge that others use", other: sameBridge, before: invocation{arguments: full}, run: invocation{arguments: down}},
 	{name: "down, NAT, IPv6 and a port", before: invocation{arguments: full}, run: invocation{arguments: down}},
 	{name: "hook: stopped", before: hook("created", "PID"), gone: true, run: hook("stopped", "0")},
 }

@@ -31,7 +31,7 @@ type session struct {
 	later both
 	// prepared says that the state is ready already, as a run left it that failed.
 	prepared bool
-	// alias is what the bridge of another container notes before all.
+	// alias is what the bridge notes before all, where another container is on it.
 	alias string
 	// calls are those of the run when it meets no fault, and took is how long it takes.
 	calls []call
@@ -64,20 +64,24 @@ func (s *session) begin() error {
 	if s.container, err = testbed.NewContainer("sleep", "900"); err != nil {
 		return err
 	}
-	if s.other {
+	if s.other != "" {
 		other, err := testbed.NewContainer("sleep", "900")
 		if err != nil {
 			return err
 		}
 		s.others = append(s.others, other)
-		if err := s.whole(invocation{arguments: strings.ReplaceAll(full, "8080", "8081")}, other); err != nil {
+		if err := s.whole(invocation{arguments: s.other}, other); err != nil {
 			return err
 		}
-		bridge, err := netlink.LinkByName(bridgeName)
+		links, err := testbed.Links()
 		if err != nil {
 			return fmt.Errorf("looking for the bridge: %w", err)
 		}
-		s.alias = bridge.Attrs().Alias
+		for _, link := range links {
+			if link.Attrs().Name == bridgeName {
+				s.alias = link.Attrs().Alias
+			}
+		}
 	}
 	// The first run may load modules of the kernel's, which add sysctls.
 	if err := s.pass(); err != nil {
@@ -186,7 +190,7 @@ func (s *session) restore() error {
 	if err := s.whole(invocation{arguments: down + s.ofInterface()}, s.container); err != nil {
 		return err
 	}
-	if s.other {
+	if s.alias != "" {
 		// Where the next run starts to look is remembered as long as the bridge is there.
 		bridge, err := netlink.LinkByName(bridgeName)
 		if err == nil {

@@ -58,24 +58,6 @@ func interfere(host *testnet.Host, call, interference string, arguments ...strin
 	return result, regexp.MustCompile(injection).MatchString(traced(host))
 }
 
-// connectedRight says that a container is connected, and by one host link only.
-func connectedRight(host *testnet.Host, container *testnet.Container) {
-	GinkgoHelper()
-	inside := links(&container.Process)["veth1"]
-	Expect(inside.prefixes()).To(HaveLen(1))
-	Expect(inside.Flags).To(ContainElement("LOWER_UP"))
-	var peers []int
-	for _, each := range links(&host.Process) {
-		if each.Bridge != "" && each.Group == group {
-			peers = append(peers, each.Index)
-			Expect(each.Altnames).To(HaveLen(2), "a lease and an owner")
-		}
-	}
-	Expect(peers).To(ConsistOf(inside.PeerIndex))
-	Expect(container.Must("ip", "route")).To(ContainSubstring("default via 10.10.10.1 dev veth1"))
-	Expect(container.Pings("10.10.10.1")).To(BeTrue())
-}
-
 // vanishes says that a host's attachments go by themselves. The kernel takes a moment
 // for it: sockets in the container's namespace hold on to that for as long as an RCU
 // grace period after they are closed.
@@ -84,8 +66,6 @@ func vanishes(host *testnet.Host) {
 	Eventually(func() string { return host.Must("ip", "link", "show", "type", "veth") }).
 		WithTimeout(5 * time.Second).WithPolling(5 * time.Millisecond).Should(BeEmpty())
 }
-
-// group is netsetgo's mark, as ip prints it.
 
 // holdLock holds the lock of a host alone, as a run that removes a bridge does.
 func holdLock(host *testnet.Host) (release func()) {
@@ -99,137 +79,11 @@ func holdLock(host *testnet.Host) (release func()) {
 	return func() { _ = input.Close(); _ = cmd.Wait() }
 }
 
+// All else that can happen to a call, ci/faults sees to.
 var _ = Describe("interference with a call", Label("root"), func() {
-	var host *testnet.Host
-	var before string
-	BeforeEach(func() {
-		host = testnet.NewHost()
-		before = host.State()
-	})
-
-	// Every call of a kind in turn, until a run makes fewer of them. A call that fails
-	// undoes all before it; or it didn't matter, and all is right.
-	DescribeTable("is undone, whichever call it is", func(call, interference string, least int) {
-		failed := 0
-		for n := 1; ; n++ {
-			Expect(n).To(BeNumerically("<", most))
-			By(fmt.Sprintf("%s %d", call, n))
-			container := host.NewContainer()
-			containerBefore := container.State()
-			result, hit := interfere(host, call, fmt.Sprintf("%s:when=%d", interference, n), "-pid", strconv.Itoa(container.Pid))
-			if result.Code == 0 {
-				succeeds(result)
-				connectedRight(host, container)
-				down(host, container)
-			} else {
-				failed++
-				Expect(hit).To(BeTrue(), result.Stderr)
-				fails(result, 1)
-				Expect(container.State()).To(Equal(containerBefore))
-			}
-			Expect(host.State()).To(Equal(before))
-			container.Kill()
-			if !hit {
-				break
-			}
-		}
-		Expect(failed).To(BeNumerically(">=", least))
-	},
-		Entry("a message that can't be sent", "sendto", "error=ENOBUFS", 2),
-		Entry("an answer that is lost", "recvmsg", "error=ENOBUFS", 2),
-		Entry("a namespace that can't be entered", "setns", "error=EPERM", 1),
-		Entry("a socket that can't be opened", "socket", "error=EMFILE", 2),
-		Entry("a lock that can't be had", "flock", "error=ENOLCK", 2),
-	)
-
-	It("by a delay beyond -timeout is undone, whichever call it is", func() {
-		failed := 0
-		for n := 1; ; {
-			Expect(failed).To(BeNumerically("<", most))
-			By(fmt.Sprintf("message %d", n))
-			container := host.NewContainer()
-			containerBefore := container.State()
-			result, hit := interfere(host, "sendto", fmt.Sprintf("delay_exit=80ms:when=%d", n),
-				"-pid", strconv.Itoa(container.Pid), "-timeout", "50ms")
-			if result.Code == 0 {
-				connectedRight(host, container)
-				down(host, container)
-			} else {
-				failed++
-				Expect(fails(result, 1)).To(ContainSubstring("the time given by -timeout is over"))
-				Expect(container.State()).To(Equal(containerBefore))
-			}
-			Expect(host.State()).To(Equal(before))
-			container.Kill()
-			switch {
-			case hit:
-				n++
-			case result.Code == 0:
-				Expect(failed).To(BeNumerically(">=", 10))
-				return
-			}
-			// Otherwise the machine itself was too slow to come to the message in time.
-		}
-	})
-
-	It("by a kill at any call leaves what the same run finishes", func() {
-		for n := 1; ; n++ {
-			Expect(n).To(BeNumerically("<", most))
-			By(fmt.Sprintf("killed at message %d", n))
-			container := host.NewContainer()
-			result, hit := interfere(host, "sendto", fmt.Sprintf("signal=KILL:when=%d", n), "-pid", strconv.Itoa(container.Pid))
-			if hit {
-				Expect(result.Code).NotTo(BeZero())
-			} else {
-				Expect(result.Code).To(BeZero())
-			}
-			up(host, container)
-			connectedRight(host, container)
-			down(host, container)
-			Expect(host.State()).To(Equal(before))
-			container.Kill()
-			if !hit {
-				break
-			}
-		}
-	})
-
-	It("by a kill at any call leaves what goes with the container", func() {
-		for n := 1; ; n++ {
-			Expect(n).To(BeNumerically("<", most))
-			By(fmt.Sprintf("killed at message %d", n))
-			container := host.NewContainer()
-			_, hit := interfere(host, "sendto", fmt.Sprintf("signal=KILL:when=%d", n), "-pid", strconv.Itoa(container.Pid), "-id", "web")
-			container.Kill()
-			vanishes(host)
-			succeeds(execute(host, "down", "-id", "web"))
-			Expect(host.State()).To(Equal(before))
-			if !hit {
-				break
-			}
-		}
-	})
-
-	DescribeTable("with down leaves what the next down removes", func(interference string) {
-		for n := 1; ; n++ {
-			Expect(n).To(BeNumerically("<", most))
-			By(fmt.Sprintf("message %d", n))
-			container := host.NewContainer()
-			up(host, container, "-id", "web")
-			_, hit := interfere(host, "sendto", fmt.Sprintf("%s:when=%d", interference, n), "down", "-id", "web")
-			succeeds(execute(host, "down", "-id", "web"))
-			Expect(host.State()).To(Equal(before))
-			container.Kill()
-			if !hit {
-				break
-			}
-		}
-	},
-		Entry("by a kill", "signal=KILL"),
-		Entry("by an error", "error=ENOBUFS"),
-	)
-
 	It("by the end of the container is no harm", func() {
+		host := testnet.NewHost()
+		before := host.State()
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))
 			By(fmt.Sprintf("ended behind message %d", n))
