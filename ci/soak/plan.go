@@ -121,6 +121,9 @@ func (o operation) disturbs(run operation) bool {
 		return o.wish.bridge == run.wish.bridge || run.what == check // which looks at the one that is there, too
 	case down, deleteLink, end:
 		return o.container == run.container
+	case up:
+		// It may have the port so long that the other gives up, and fail then itself.
+		return run.what == up && o.container != run.container && o.wish.port == run.wish.port && o.wish.port != 0 && (o.dies != 0 || o.hurried != 0)
 	}
 	return false
 }
