@@ -54,7 +54,7 @@ func (r *run) publishOne(hostLink int, port netsetgo.Publish, addrs []netip.Addr
 	wanted := firewall.Ports(port, addrs)
 	steps := addElements(wanted, "packets to the host's port go to the container")
 	for i, add := range steps {
-		steps[i].undo = undoElements(r.host, hostLink, add.change.(AddElements))
+		steps[i].undo = r.undoElements(hostLink, add.change.(AddElements))
 	}
 	for began := time.Now(); ; {
 		over := r.graceOver(began)

@@ -222,6 +222,19 @@ var _ = Describe("another run for the container that comes while the lock is let
 		Entry("and agreed with, where it asked for the same", publishing(netsetgo.NetworkConfig{}, port(8080, "")), Succeed()),
 	)
 
+	It("undoes what it put into the rules, though somebody deleted its host link", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+		before := w.String()
+		w.at("nft add element ports4", func() error {
+			w.host().remove(w.container(1).named("veth1").peer)
+			return nil
+		})
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(8080, "")), firstPid)).NotTo(Succeed())
+		w.container(1).known = false
+		Expect(w.String()).To(Equal(before))
+	})
+
 	It("to undo something keeps what it made", func() {
 		w := newWorld(1)
 		config := publishing(netsetgo.NetworkConfig{}, port(8080, ""))

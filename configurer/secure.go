@@ -36,7 +36,7 @@ func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
 		elements = nil
 	}
 	for _, add := range addElements(elements, "and from its own addresses") {
-		add.undo = undoElements(r.host, hostLink, add.change.(AddElements))
+		add.undo = r.undoElements(hostLink, add.change.(AddElements))
 		steps = append(steps, add)
 	}
 	return r.do(r.host, steps...)
@@ -50,7 +50,7 @@ func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
 	}
 	var steps []step
 	for _, add := range addElements(firewall.Locked(hostLink.Index, r.mac(addrs)), "its own MAC, which the port can't see to") {
-		add.undo = undoElements(r.host, hostLink.Index, add.change.(AddElements))
+		add.undo = r.undoElements(hostLink.Index, add.change.(AddElements))
 		steps = append(steps, add)
 	}
 	return r.do(r.host, steps...)
@@ -138,29 +138,45 @@ func (r *run) portWithMAC(hostLink Link) (Link, error) {
 	return Link{}, ErrNotFound
 }
 
-// undoElements takes away what a run added, or may have: an answer that was lost may have
-// been that another has the port. Flows that already went to the container end, too. Who
-// deleted the host link meanwhile has seen to them: by now they may be those of another one.
-func undoElements(conn Conn, hostLink int, added AddElements) func() error {
+// undoElements takes away what a run added for a host link, or may have: an answer that was lost
+// may have been that another has the port. Flows that already went to the container end, too.
+func (r *run) undoElements(hostLink int, added AddElements) func() error {
 	return func() error {
-		_, err := conn.Link(Which{Index: hostLink})
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		found, err := conn.Find(added.Elements...)
+		found, err := r.host.Find(added.Elements...)
 		mine := these(found, added.Elements)
 		if err != nil || len(mine) == 0 {
 			return err
+		}
+		var others error
+		mine = slices.DeleteFunc(mine, func(element firewall.Element) bool {
+			theirs, err := r.isAnothers(element, hostLink)
+			others = errors.Join(others, err)
+			return theirs || err != nil
+		})
+		if len(mine) == 0 {
+			return others
 		}
 		changes := []Change{DeleteElements{added.Set, mine}}
 		for _, forget := range forgetPorts(mine, "") {
 			changes = append(changes, forget.change)
 		}
-		return reverse(conn, changes...)()
+		return errors.Join(others, reverse(r.host, changes...)())
 	}
+}
+
+// isAnothers says whether the address of an element is leased by another host link: a run for
+// the same container may have cleared this one's away while it waited for the lock, and have
+// got the same.
+func (r *run) isAnothers(element firewall.Element, hostLink int) (bool, error) {
+	addr, ok := element.ContainerAddress()
+	if !ok {
+		return false, nil
+	}
+	holder, err := r.ours(lease.AddressName(r.config.BridgeName, addr))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && holder.Index != hostLink, err
 }
 
 // these are the ones found that are as wanted, also in where they lead: a port may be
