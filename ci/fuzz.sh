@@ -25,7 +25,14 @@ fuzz() {
 			return 1
 		fi
 	fi
-	echo "$2: $(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$said" | tail -1) inputs" | tee -a "$output/passed"
+	local inputs
+	inputs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$said" | tail -1)
+	if [ "${inputs:-0}" = 0 ]; then
+		echo "== $1 $2 came to no input"
+		cat "$said"
+		return 1
+	fi
+	echo "$2: $inputs inputs" | tee -a "$output/passed"
 }
 export -f fuzz
 
