@@ -101,6 +101,11 @@ var _ = Describe("a dry run", Label("unit"), func() {
 			other.links, peer.in, other.known, other.last = append(other.links, peer), other, true, peer.Index
 			return w
 		},
+		"where ports can't be locked": func() *world {
+			w := newWorld(1)
+			w.host().cantLock = true
+			return w
+		},
 		"without a default route": func() *world {
 			w := newWorld(1)
 			w.host().routes = nil

@@ -88,6 +88,9 @@ func (s *space) setSysctl(key, value string) error {
 
 func (s *space) sysctl(key string) (string, error) {
 	d, name := s.setting(key)
+	if key == "kernel/osrelease" {
+		return map[bool]string{false: "6.18.0", true: "5.10.0"}[s.cantLock], nil
+	}
 	if d == nil {
 		value, there := s.sysctls[key]
 		if !there {

@@ -164,9 +164,13 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	if err != nil {
 		return err
 	}
+	canLock, err := c.locksPorts()
+	if err != nil {
+		return err
+	}
 	host := configurer.Link{
 		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC,
-		Master: change.Master, Group: change.Group, PeerNamespace: number, Port: configurer.Port{Learning: true, CanLock: true},
+		Master: change.Master, Group: change.Group, PeerNamespace: number, Port: configurer.Port{Learning: true, CanLock: canLock},
 	}
 	peer := configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC}
 	host.Index, peer.Index = c.space.next(), container.space.next()
@@ -174,6 +178,20 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
 	*change.Index = host.Index
 	return nil
+}
+
+// locksPorts says whether the kernel knows of locked ports, which it tells of a port only: so it
+// goes by its version, though there may be one that had them earlier.
+func (c *conn) locksPorts() (bool, error) {
+	release, err := c.Sysctl("kernel/osrelease")
+	if errors.Is(err, configurer.ErrNotFound) {
+		return true, nil
+	}
+	var major, minor int
+	if err == nil {
+		_, err = fmt.Sscanf(release, "%d.%d", &major, &minor)
+	}
+	return major > 5 || major == 5 && minor >= 18, err
 }
 
 // deleteLink takes a peer in a container along.

@@ -26,9 +26,12 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		host, container *configurerfakes.FakeConn
 		dry             configurer.Kernel
 		there           []configurer.Link
+		release         string
+		releaseFails    error
 	)
 
 	BeforeEach(func() {
+		release, releaseFails = "6.18.0", nil
 		kernel, host, container = &configurerfakes.FakeKernel{}, &configurerfakes.FakeConn{}, &configurerfakes.FakeConn{}
 		kernel.ConnectCalls(func(namespace *os.File) (configurer.Conn, error) {
 			if namespace != nil {
@@ -55,7 +58,10 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		host.PortsCalls(func(int) ([]configurer.Link, error) { return slices.Clone(there[1:]), nil })
 		host.NamespaceIDReturns(5, nil)
 		host.SysctlStub = func(key string) (string, error) {
-			if strings.HasSuffix(key, "accept_ra") {
+			switch {
+			case key == "kernel/osrelease":
+				return release, releaseFails
+			case strings.HasSuffix(key, "accept_ra"):
 				return "1", nil
 			}
 			return "0", nil
@@ -184,6 +190,22 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		}
 	})
 
+	DescribeTable("knows by the kernel's version whether ports can be locked", func(version string, is bool) {
+		release = version
+		conn, change := connect(nil), pair("veth1")
+		Expect(try(conn, change)).To(Succeed())
+		hostLink, err := conn.Link(configurer.Which{Index: *change.Index})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hostLink.Port.CanLock).To(Equal(is))
+	},
+		Entry(nil, "4.19.0-27-amd64", false),
+		Entry(nil, "5.10.0-46-cloud-amd64", false),
+		Entry(nil, "5.17.15", false),
+		Entry(nil, "5.18.0", true),
+		Entry(nil, "6.1.0-56-cloud-amd64", true),
+		Entry(nil, "10.0", true),
+	)
+
 	It("has no more ports than a bridge can have", func() {
 		there = there[:1]
 		for n := range 1022 {
@@ -248,7 +270,13 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Entry("for the peer's name", func() { container.LinkReturns(configurer.Link{}, errBroken) }),
 		Entry("for the ports", func() { host.PortsCalls(func(int) ([]configurer.Link, error) { return nil, errBroken }) }),
 		Entry("for the namespace", func() { host.NamespaceIDReturns(0, errBroken) }),
+		Entry("for the kernel's version", func() { releaseFails = errBroken }),
 	)
+
+	It("makes no pair where the version of the kernel is none", func() {
+		release = "Linux"
+		Expect(try(connect(nil), pair("veth1"))).NotTo(Succeed())
+	})
 
 	It("adds no route where it can't look", func() {
 		container.RoutesReturns(nil, errBroken)
