@@ -285,6 +285,8 @@ EOF
 	It("keeps a pair that somebody else made, also from the host", func() {
 		container := host.NewContainer()
 		host.Sh(fmt.Sprintf("ip link add name mine type veth peer name veth1 netns %d; ip link set dev mine up", container.Pid))
+		// The kernel says so a moment later.
+		Eventually(func() string { return host.Must("ip", "link", "show", "dev", "mine") }).Should(ContainSubstring("NO-CARRIER"))
 		hostBefore, containerBefore := host.State(), container.State()
 		line := fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)
 		Expect(line).To(ContainSubstring("isn't netsetgo's"))
