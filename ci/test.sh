@@ -11,7 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ginkgo=(-p --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
+# They wait for the kernel half of the time.
+ginkgo=(--procs=$((2 * $(nproc))) --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
 packages=(gcc libc6-dev) # of the race detector
 [ -t 1 ] || ginkgo+=(--no-color)
 

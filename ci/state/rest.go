@@ -5,11 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -186,19 +184,38 @@ const counts = "netfilter/nf_conntrack_count"
 
 // readSysctls reads each that can be read.
 func readSysctls(state State) error {
-	err := filepath.WalkDir(sysctls, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || strings.HasSuffix(path, counts) {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil // it can only be written to, or has no value yet
-		}
-		state["sysctl "+strings.TrimPrefix(path, "/proc/sys/")] = strings.TrimSpace(string(text))
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading sysctls: %w", err)
+	before := len(state)
+	readFolder(state, sysctls, make([]byte, 64<<10))
+	if len(state) == before {
+		return errors.New("reading sysctls: there are none")
 	}
 	return nil
+}
+
+// readFolder makes no os.File of each, of which there are more than a thousand: that takes
+// three times as long. What can't be read can only be written to, has no value yet, or is of
+// a link that is just going.
+func readFolder(state State, path string, buffer []byte) {
+	entries, _ := os.ReadDir(path)
+	folder, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = unix.Close(folder) }()
+	for _, entry := range entries {
+		name := path + "/" + entry.Name()
+		if entry.IsDir() {
+			readFolder(state, name, buffer)
+			continue
+		}
+		fd, err := unix.Openat(folder, entry.Name(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		n, err := unix.Read(fd, buffer)
+		_ = unix.Close(fd)
+		if err == nil && !strings.HasSuffix(name, counts) {
+			state["sysctl "+strings.TrimPrefix(name, "/proc/sys/")] = strings.TrimSpace(string(buffer[:n]))
+		}
+	}
 }

@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2" //
 	. "github.com/onsi/gomega"
+
+	"github.com/netsetgo/netsetgo/ci/state"
 )
 
 // lifetime ends a process that a killed test left, in seconds.
@@ -39,6 +40,8 @@ type Process struct {
 	cmd *exec.Cmd
 	// enter begins a command line that runs a program where the process is.
 	enter []string
+	// reader is of its namespace alone, whose number another may get afterwards.
+	reader state.Reader
 }
 
 // Host is a host of a spec's own: a network namespace, and a /run of its own,
@@ -144,28 +147,16 @@ func (p *Process) Pings(address string) bool {
 	return p.Run("ping", "-c1", "-W1", address).Code == 0
 }
 
-// changing are facts that change by themselves: timers, and a number that counts up;
-// and one that nobody can change back: a link that was up once keeps its queueing
-// discipline when it is down again.
-var changing = regexp.MustCompile(`(?m) (hello_timer|tcn_timer|topology_change_timer|gc_timer|hold_timer|message_age_timer|forward_delay_timer) +[0-9.]+| qdisc (noop|noqueue)|^/proc/sys/net/netfilter/nf_conntrack_count:.*\n`)
-
-// State is everything that netsetgo could change of a namespace, one fact a line:
-// links with all attributes, addresses, routes, rules, forwarding entries,
-// nftables, and every sysctl of net. It isn't written to the spec's report.
+// State is everything that netsetgo could change of a namespace, as package state reads it,
+// one fact a line. It isn't written to the spec's report.
 func (p *Process) State() string {
 	GinkgoHelper()
-	text, err := p.Command("sh", "-ec", `
-		ip -details -oneline link
-		ip -oneline address
-		ip -4 route show table all
-		ip -6 route show table all
-		ip rule; ip -6 rule
-		bridge fdb
-		if command -v nft >/dev/null; then nft list ruleset; fi
-		grep -rs . /proc/sys/net || true
-	`).Output()
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))
 	Expect(err).NotTo(HaveOccurred())
-	return changing.ReplaceAllString(string(text), "")
+	defer func() { _ = namespace.Close() }()
+	facts, err := p.reader.Read(namespace)
+	Expect(err).NotTo(HaveOccurred())
+	return facts.String()
 }
 
 // Changes are the lines that are only in one of two states, each behind a '-' or a

@@ -52,7 +52,7 @@ func sysctls(changes string) []string {
 	const coming = `conf|neigh)/(brg|veth)`
 	var found []string
 	for line := range strings.Lines(changes) {
-		if strings.Contains(line, "/proc/sys/") && !regexp.MustCompile(`/(`+coming).MatchString(line) {
+		if strings.Contains(line, "sysctl ") && !regexp.MustCompile(`/(`+coming).MatchString(line) {
 			found = append(found, strings.TrimSpace(line))
 		}
 	}
@@ -112,10 +112,10 @@ var _ = Describe("the way out", Label("root", "packets"), func() {
 		}
 		var wanted []string
 		for _, key := range changed {
-			wanted = append(wanted, "+/proc/sys/net/"+key+":1", "-/proc/sys/net/"+key+":0")
+			wanted = append(wanted, "+sysctl net/"+key+" = 1", "-sysctl net/"+key+" = 0")
 		}
 		if !testnet.ForwardsByLink() {
-			wanted = append(wanted, "+/proc/sys/net/ipv6/conf/eth0/accept_ra:2", "-/proc/sys/net/ipv6/conf/eth0/accept_ra:1")
+			wanted = append(wanted, "+sysctl net/ipv6/conf/eth0/accept_ra = 2", "-sysctl net/ipv6/conf/eth0/accept_ra = 1")
 		}
 		Expect(sysctls(testnet.Changes(before, w.Host.State()))).To(ConsistOf(wanted))
 		w.up("a2", "-publish", "8080:80")
