@@ -204,12 +204,12 @@ var _ = Describe("the verb check", Label("root"), func() {
 	})
 
 	It("shows a terminal no escape of a container's", func() {
-		up(p.host, p.container)
-		p.container.Sh(`ip link set dev veth1 name "$(printf '\033[31m')"`)
-		found := p.check("", "-pid", pid)
+		up(p.host, p.container, "-defaultRoute=false")
+		p.container.Sh(`ip link set dev veth1 down; ip link set dev veth1 name "$(printf '\033[31m')" up`)
+		found := p.check("", "-pid", pid, "-defaultRoute=false")
 		Expect(found).To(HaveLen(1))
 		Expect(found[0]).To(HavePrefix("name of veth1 in the container is \uFFFD[31m, asked for is veth1"))
 		Expect(p.paste(found)).To(BeEmpty())
-		Expect(p.check("", "-pid", pid)).To(BeEmpty())
+		Expect(p.check("", "-pid", pid, "-defaultRoute=false")).To(BeEmpty())
 	})
 })

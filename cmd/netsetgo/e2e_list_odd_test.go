@@ -60,9 +60,9 @@ var _ = Describe("the verb list, where things are odd", Label("root"), func() {
 		}
 	},
 		Entry("with a name that the container chose for its interface", "",
-			"ip link set dev veth1 name mine", func(*listed) {}),
+			"ip link set dev veth1 down; ip link set dev veth1 name mine up", func(*listed) {}),
 		Entry("with an escape in that name", "",
-			`ip link set dev veth1 name "$(printf '\033[31m\302\233')"`, func(*listed) {}),
+			`ip link set dev veth1 down; ip link set dev veth1 name "$(printf '\033[31m\302\233')" up`, func(*listed) {}),
 		Entry("with a name that the container gave it as well", "",
 			`ip link property add dev veth1 altname netsetgo:n:fake:1; ip link property add dev veth1 altname netsetgo:c:fake:fake`, func(*listed) {}),
 		Entry("with a MAC that the container chose", "",

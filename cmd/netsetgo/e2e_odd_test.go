@@ -76,7 +76,8 @@ var _ = Describe("what is out of the ordinary", Label("root"), func() {
 
 	It("is a container that renamed its interface", func() {
 		up(host, container)
-		container.Sh("ip link set veth1 name mine")
+		container.Sh("ip link set veth1 down; ip link set veth1 name mine up; ip route add default via 10.10.10.1 proto static")
+		settleCarriers(&host.Process)
 		before := host.State()
 		up(host, container)
 		Expect(host.State()).To(Equal(before))
