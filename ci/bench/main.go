@@ -20,12 +20,14 @@ func main() {
 	runtime.LockOSThread()
 	binary := flag.String("binary", "bin/netsetgo", "the netsetgo to run")
 	runs := flag.Int("runs", 200, "how many runs of each kind")
+	attach := flag.Bool("attach", false, "compare how long others take to connect a container, and nothing else")
 	flag.Parse()
 	failed := false
-	for _, bench := range []func() error{
-		func() error { return benchRules(*binary, *runs) },
-		benchPackets,
-	} {
+	benches := []func() error{func() error { return benchRules(*binary, *runs) }, benchPackets}
+	if *attach {
+		benches = []func() error{func() error { return benchAttach(*binary, *runs) }}
+	}
+	for _, bench := range benches {
 		err := onNewHost(bench)
 		if err != nil {
 			// The machine may have been busy with something else.
@@ -124,3 +126,32 @@ func row(what string, times []time.Duration) time.Duration {
 }
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+
+// nameNamespace makes a network namespace with a name as `ip netns` gives, which is as long as
+// this thread's mounts are.
+func nameNamespace(name string) error {
+	file, err := newNamespace()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // the name holds it
+	target := namespaces + name
+	if err := os.WriteFile(target, nil, 0o600); err != nil {
+		return fmt.Errorf("naming a namespace: %w", err)
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), target, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("naming a namespace: %w", err)
+	}
+	return nil
+}
+
+// memory is a file in memory that holds a text.
+func memory(text string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a file in memory: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "bench")
+	_, err = file.WriteAt([]byte(text), 0)
+	return file, err
+}
