@@ -26,7 +26,7 @@ type system interface {
 	MissingCapabilities() []string
 }
 
-var _ system = kernel.System{}
+var _ system = (*kernel.Session)(nil)
 
 // call is one run of up, down or check.
 type call struct {

@@ -88,7 +88,7 @@ func dispatch(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	case "man":
 		return printText(stdout, manual())
 	}
-	c := &call{system: kernel.System{}, verb: given, options: options, misread: err, stdin: stdin, stdout: stdout, stderr: stderr}
+	c := &call{system: &kernel.Session{}, verb: given, options: options, misread: err, stdin: stdin, stdout: stdout, stderr: stderr}
 	err = c.run()
 	if errors.Is(err, errTerminal) {
 		return errors.Join(err, verb.help(stderr))

@@ -9,12 +9,12 @@ import (
 
 // How many files are open at once, at most.
 const (
-	// ofSide is a side's, as long as it may be undone: two sockets on the host, one in
-	// the container, and the lock. What is opened for a moment, such as a sysctl, is while
-	// the last side has yet to open its own, or has closed them.
-	ofSide = 4
-	// ofRun is the run's: the container's namespace, and two with which Go's runtime polls.
-	ofRun = 1 + 2
+	// ofSide is a side's, as long as it may be undone: the lock. What is opened for a moment,
+	// such as a sysctl, is while the last side has yet to take it, or has let go of it.
+	ofSide = 1
+	// ofRun is the run's: two sockets on the host, one in the container, the container's
+	// namespace, and two with which Go's runtime polls.
+	ofRun = 3 + 1 + 2
 )
 
 // Reserve makes sure that a run of so many sides can open all its files, and so many

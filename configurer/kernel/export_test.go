@@ -8,6 +8,9 @@ import (
 // EncodeFirewall is for golden specs.
 var EncodeFirewall = encodeFirewall
 
+// SetAstray is as if a thread couldn't come back from a container's namespace.
+func SetAstray(is bool) { astray.Store(is) }
+
 // ForgetEach is how flows are forgotten on a kernel that takes no filter.
 func ForgetEach(connection configurer.Conn, change configurer.ForgetFlows) error {
 	filter, err := connection.(*conn).filter()

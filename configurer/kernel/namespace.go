@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"golang.org/x/sys/unix"
@@ -108,38 +109,34 @@ func openNamespace(path string) (*os.File, error) {
 var errOwnNamespace = errors.New("connecting to the container's network namespace: it is netsetgo's own, that of the host; " +
 	"name a process or namespace of a container, which has to have its own")
 
-// Connect implements configurer.Kernel. The socket to a container is opened by a thread of
-// its own, which goes into that namespace for good and ends there. The calling thread
-// stays on the host: coming back may fail, and sysctls are those of the namespace of who
-// writes them, also when they are undone.
-func (s System) Connect(container *os.File) (configurer.Conn, error) {
+// astray says that a thread couldn't come back from a container's namespace.
+var astray atomic.Bool
+
+var errAstray = errors.New("netsetgo couldn't come back from a container's network namespace")
+
+// Connect implements configurer.Kernel. For the socket to a container the calling thread goes
+// into its namespace and comes back. Should it fail to, for which the kernel would have to
+// lack memory for a few words, the thread is no other goroutine's any more, and no sysctl is
+// written from then on: those are of the namespace of who writes them.
+func (s System) Connect(container *os.File) (conn configurer.Conn, err error) {
 	if container == nil {
 		return open(true)
 	}
-	if err := s.refuseOwn(container); err != nil {
-		return nil, err
-	}
-	var conn configurer.Conn
-	var err error
-	onOwnThread(func() { conn, err = enter(container) })
-	return conn, err
-}
-
-// onOwnThread does something on a thread that ends afterwards.
-func onOwnThread(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The process's first thread never ends. While it is held, another is had.
-			defer runtime.UnlockOSThread()
-			onOwnThread(do)
-			return
+	runtime.LockOSThread()
+	own, err := s.refuseOwn(container)
+	if err == nil {
+		defer func() { _ = unix.Close(own) }()
+		conn, err = enter(container)
+		if back := unix.Setns(own, unix.CLONE_NEWNET); back != nil {
+			astray.Store(true)
+			if err == nil {
+				err = conn.Close()
+			}
+			return nil, errors.Join(fmt.Errorf("%w: %w", errAstray, back), err)
 		}
-		do() // and isn't unlocked, which is what ends the thread
-	}()
-	<-done
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
 
 func enter(container *os.File) (configurer.Conn, error) {
@@ -149,30 +146,35 @@ func enter(container *os.File) (configurer.Conn, error) {
 	return open(false)
 }
 
-// refuseOwn compares a namespace with that of the calling thread.
-func (s System) refuseOwn(container *os.File) error {
+// refuseOwn compares a namespace with that of the calling thread, which it opens.
+func (s System) refuseOwn(container *os.File) (own int, err error) {
 	// Not by number: /proc may be of another pid namespace.
-	own, err := openNamespace("/proc/thread-self/ns/net")
+	own, err = openFile("/proc/thread-self/ns/net", unix.O_RDONLY)
 	if err != nil {
-		return fmt.Errorf("opening netsetgo's own network namespace: %w", err)
+		return -1, fmt.Errorf("opening netsetgo's own network namespace: %w", err)
 	}
-	defer func() { _ = own.Close() }()
-	mine, err := s.Inode(own)
+	mine, err := inode(own, "of netsetgo's own")
+	if err == nil {
+		var its uint64
+		if its, err = s.Inode(container); err == nil && mine == its {
+			err = errOwnNamespace
+		}
+	}
 	if err != nil {
-		return err
+		return -1, errors.Join(err, unix.Close(own))
 	}
-	its, err := s.Inode(container)
-	if err == nil && mine == its {
-		err = errOwnNamespace
-	}
-	return err
+	return own, nil
 }
 
 // Inode implements configurer.Kernel.
 func (System) Inode(namespace *os.File) (uint64, error) {
+	return inode(int(namespace.Fd()), namespace.Name())
+}
+
+func inode(fd int, name string) (uint64, error) {
 	var stat unix.Stat_t
-	if err := unix.Fstat(int(namespace.Fd()), &stat); err != nil {
-		return 0, fmt.Errorf("looking at network namespace %s: %w", namespace.Name(), err)
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return 0, fmt.Errorf("looking at network namespace %s: %w", name, err)
 	}
 	return stat.Ino, nil
 }

@@ -188,6 +188,39 @@ var _ = Describe("connecting", Label("root"), func() {
 		Expect(second(connect(nil).Link(configurer.Which{Name: "marked"}))).To(MatchErrorStrictly(configurer.ErrNotFound))
 	})
 
+	It("writes no sysctl once a thread couldn't come back, since it may be a container's", onHost, func() {
+		conn := connect(nil)
+		kernel.SetAstray(true)
+		DeferCleanup(kernel.SetAstray, false)
+		const key = "net/ipv4/conf/lo/forwarding"
+		before, err := conn.Sysctl(key)
+		Expect(err).NotTo(HaveOccurred())
+		errs := conn.Do(configurer.Step{Change: configurer.SetSysctl{Key: key, Value: map[string]string{"0": "1", "1": "0"}[before]}})
+		Expect(errs).To(ConsistOf(MatchError(ContainSubstring("couldn't come back from a container's network namespace"))))
+		Expect(conn.Sysctl(key)).To(Equal(before))
+	})
+
+	It("is done once for each namespace in a session, and for as long as the process lives", onHost, func() {
+		container := newNamespace()
+		in(container, "ip link add marked type bridge")
+		session := &kernel.Session{}
+		for _, namespace := range []*os.File{container, nil} {
+			first, err := session.Connect(namespace)
+			Expect(err).NotTo(HaveOccurred())
+			before := descriptors()
+			Expect(first.Close()).To(Succeed())
+			again, err := session.Connect(namespace)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(again).To(Equal(first))
+			Expect(descriptors()).To(Equal(before))
+		}
+		conn, err := session.Connect(container)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(link(conn, "marked").Kind).To(Equal("bridge"))
+		_, err = session.Connect(os.Stdin)
+		Expect(err).To(HaveOccurred())
+	})
+
 	It("mixes nothing up when a hundred do it at once", func() {
 		const runs = 100
 		var containers [4]*os.File

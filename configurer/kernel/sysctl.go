@@ -26,6 +26,9 @@ func (c *conn) Sysctl(key string) (string, error) {
 }
 
 func writeSysctl(change configurer.SetSysctl) error {
+	if astray.Load() {
+		return errAstray
+	}
 	fd, err := openFile(sysctls+change.Key, unix.O_WRONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
