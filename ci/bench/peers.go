@@ -61,7 +61,7 @@ const (
 
 func one(arguments ...string) []invocation { return []invocation{{arguments: arguments}} }
 
-// netsetgo connects by our program.
+// netsetgoWith connects by our program.
 func netsetgoWith(flags ...string) func(*stage, string, int) []invocation {
 	return func(s *stage, namespace string, _ int) []invocation {
 		return one(append([]string{s.binary, "-netns", namespaces + namespace, "-bridgeAddress", subnet}, flags...)...)
@@ -124,10 +124,10 @@ var peers = []peer{
 	{name: scriptName, connect: byScript},
 }
 
-// newStage builds what is needed and makes the bridge, on the thread's host.
+// newStage makes the bridge, on the thread's host, with a container that keeps it.
 func newStage(tools, binary string) (*stage, error) {
 	s := &stage{tools: tools, binary: binary}
-	if err := os.MkdirAll(namespaces, 0o755); err != nil { //nolint:gosec // as ip has it
+	if err := os.MkdirAll(namespaces, 0o755); err != nil { //nolint:gosec // ip(8) makes it as open
 		return nil, err
 	}
 	keeper, err := s.namespace()
@@ -195,7 +195,7 @@ func (s *stage) run(invocations []invocation) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		defer errs.Close() //nolint:errcheck // the same
+		defer errs.Close() //nolint:errcheck // it is in memory
 		cmd.Stderr = errs
 		began := time.Now()
 		err = cmd.Run()
