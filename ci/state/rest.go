@@ -192,8 +192,8 @@ func readSysctls(state State) error {
 	return nil
 }
 
-// readFolder makes no os.File of each, of which there are more than a thousand: that takes
-// three times as long. What can't be read can only be written to, has no value yet, or is of
+// readFolder makes no os.File of each, of which there are more than a thousand: to read a state
+// takes more than half as long again so. What can't be read can only be written to, has no value yet, or is of
 // a link that is just going.
 func readFolder(state State, path string, buffer []byte) {
 	entries, _ := os.ReadDir(path)

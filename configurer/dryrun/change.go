@@ -184,9 +184,6 @@ func (c *conn) addPair(change configurer.AddPair) error {
 // goes by its version, though there may be one that had them earlier.
 func (c *conn) locksPorts() (bool, error) {
 	release, err := c.Sysctl("kernel/osrelease")
-	if errors.Is(err, configurer.ErrNotFound) {
-		return true, nil
-	}
 	var major, minor int
 	if err == nil {
 		_, err = fmt.Sscanf(release, "%d.%d", &major, &minor)
