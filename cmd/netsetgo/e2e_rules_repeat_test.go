@@ -118,7 +118,8 @@ var _ = Describe("a second container on a bridge", Label("root"), func() {
 	)
 })
 
-var _ = Describe("many runs at once, with rules", Label("root"), func() {
+// Alone, for many wait for one lock, and none longer than -timeout.
+var _ = Describe("many runs at once, with rules", Label("root"), Serial, func() {
 	// published are the elements of published ports.
 	published := func(host *testnet.Host) int {
 		GinkgoHelper()
