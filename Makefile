@@ -57,7 +57,7 @@ vm: ## run specs of what kernels differ in on Debian's kernel 6.1, in QEMU (root
 	@ci/vm/selftest.sh
 	@ci/vm/run.sh $(or $(VM),6.1)
 
-vm-all: ## run all specs that need root, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
+vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
 	@ci/vm/selftest.sh
 	@ci/vm/run.sh -a $(or $(VM),5.10 6.1 6.12 newest)
 

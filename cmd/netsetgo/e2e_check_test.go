@@ -188,7 +188,7 @@ var _ = Describe("the verb check", Label("root"), func() {
 		Expect(p.check("", "-pid", pid)).To(BeEmpty())
 	})
 
-	It("finds what a killed run left, wherever it was killed, and mends it", func() {
+	It("finds what a killed run left, wherever it was killed, and mends it", Label("long"), func() {
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))
 			By(fmt.Sprintf("message %d", n))

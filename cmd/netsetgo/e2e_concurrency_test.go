@@ -98,7 +98,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 	var host *testnet.Host
 	BeforeEach(func() { host = testnet.NewHost() })
 
-	It("connect a hundred containers on a new bridge, and let go of them", func() {
+	It("connect a hundred containers on a new bridge, and let go of them", Label("long"), func() {
 		const containers, rounds = 100, 3
 		makeNamespaces(host, containers)
 		before := host.State()
@@ -112,7 +112,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 		}
 	})
 
-	It("connect fifty while fifty others go, and the bridge stays for one", func() {
+	It("connect fifty while fifty others go, and the bridge stays for one", Label("long"), func() {
 		const rounds = 2
 		makeNamespaces(host, 101)
 		before := host.State()
@@ -136,7 +136,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 		Expect(host.State()).To(Equal(before))
 	})
 
-	It("connect and disconnect hundred without one that stays", func() {
+	It("connect and disconnect hundred without one that stays", Label("long"), func() {
 		makeNamespaces(host, 100)
 		before := host.State()
 		for range 2 {
@@ -184,7 +184,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 
 	// The last port of a bridge goes while another container comes: the bridge that the
 	// one removes mustn't be the one that the other has just found.
-	It("never lose the bridge between a last down and a first up", func() {
+	It("never lose the bridge between a last down and a first up", Label("long"), func() {
 		makeNamespaces(host, 2)
 		before := host.State()
 		atOnce(host, each(1, 1, "-netns c%"))

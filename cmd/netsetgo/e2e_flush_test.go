@@ -93,7 +93,7 @@ var _ = Describe("rules that somebody flushed", Label("root"), func() {
 })
 
 var _ = Describe("a hundred runs at once with NAT and ports", Label("root"), func() {
-	It("connect all, and a hundred more leave nothing", func() {
+	It("connect all, and a hundred more leave nothing", Label("long"), func() {
 		const containers = 100
 		var names, ups, downs []string
 		for i := range containers {

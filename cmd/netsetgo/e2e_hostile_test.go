@@ -149,7 +149,7 @@ var _ = Describe("a container that works against it", Label("root"), func() {
 		before = host.State()
 	})
 
-	DescribeTable("never gets the address on another link, while it does as it likes", func(script string) {
+	DescribeTable("never gets the address on another link, while it does as it likes", Label("long"), func(script string) {
 		const rounds = 25
 		done := 0
 		for range rounds {
@@ -214,7 +214,7 @@ EOF
 
 	// The same without luck: the run is stopped behind each of its messages in turn, and
 	// goes on when the container has done it.
-	DescribeTable("never gets the address on another link, whenever it does it", func(script string) {
+	DescribeTable("never gets the address on another link, whenever it does it", Label("long"), func(script string) {
 		failed := 0
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))

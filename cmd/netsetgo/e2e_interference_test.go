@@ -81,7 +81,7 @@ func holdLock(host *testnet.Host) (release func()) {
 
 // All else that can happen to a call, ci/faults sees to.
 var _ = Describe("interference with a call", Label("root"), func() {
-	It("by the end of the container is no harm", func() {
+	It("by the end of the container is no harm", Label("long"), func() {
 		host := testnet.NewHost()
 		before := host.State()
 		for n := 1; ; n++ {

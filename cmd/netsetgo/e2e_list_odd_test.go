@@ -181,7 +181,7 @@ var _ = Describe("the verb list, where things are odd", Label("root"), func() {
 	})
 })
 
-var _ = Describe("the verb list, with as many attachments as a bridge can have", Label("root"), Serial, func() {
+var _ = Describe("the verb list, with as many attachments as a bridge can have", Label("root", "long"), Serial, func() {
 	It("takes less than 100 ms for a thousand", func() {
 		const containers = 1000
 		host := testnet.NewHost()

@@ -215,7 +215,7 @@ var _ = Describe("the verb list", Label("root"), func() {
 		Entry("whose owner isn't written, and that is down", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE; ip link set veth0 down", "incomplete"),
 	)
 
-	It("shows what a killed run left, wherever it was killed", func() {
+	It("shows what a killed run left, wherever it was killed", Label("long"), func() {
 		incomplete := 0
 		for n := 1; ; n++ {
 			Expect(n).To(BeNumerically("<", most))

@@ -235,7 +235,7 @@ var _ = Describe("-log", Label("root"), func() {
 		Expect(links(&host.Process)).To(HaveLen(1))
 	})
 
-	It("is whole when a hundred runs write it at once", func() {
+	It("is whole when a hundred runs write it at once", Label("long"), func() {
 		const containers = 100
 		makeNamespaces(host, containers)
 		flags := " -netns c% -id " + strings.Repeat("x", 40) + "-% -log " + logPath
