@@ -140,8 +140,10 @@ func (r *run) attachOnce() error {
 		return nil // somebody else's bridge, or alias, is never written to
 	}
 	// To publish may have let go of the lock: what others wrote meanwhile stays.
-	if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
-		return err
+	if len(r.config.Publish) > 0 {
+		if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
+			return err
+		}
 	}
 	now, noted := lease.ReadNote(bridge.Alias)
 	now.Next, now.Number = note.Next, note.Number

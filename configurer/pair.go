@@ -20,7 +20,7 @@ func (r *run) mtu() (int, error) {
 	if err != nil || len(uplinks) == 0 {
 		return 0, err
 	}
-	link, err := r.host.Link(Which{Index: uplinks[0].Link})
+	link, err := r.readOnce(uplinks[0].Link)
 	if err != nil {
 		return 0, fmt.Errorf("reading the MTU of the host's default route: %w", err)
 	}

@@ -90,7 +90,7 @@ var _ = Describe("the rules", Label("unit"), func() {
 		rules := w.host().rules.String()
 		asked := w.asked(func() error { return w.netset().Up(dual(), firstPid) })
 		Expect(asked[slices.Index(asked, "table inet"):]).To(HaveExactElements(
-			"table inet", "table bridge", "find elements", "uplinks", "host: link 2", "host: link 2",
+			"table inet", "table bridge", "find elements", "uplinks",
 			// and those of the container's side
 			"pin", "inode", "connect c1", "connect host", "lock shared", HavePrefix("host: link netsetgo:n:"), "namespace id",
 		))

@@ -31,7 +31,8 @@ type run struct {
 	undos []func() error
 	// uplinks are the host's; nil until they have been looked for.
 	uplinks []Uplink
-	// remembered are the links that notes remember something of.
+	// remembered are links of default routes, and those that notes remember something of, as
+	// they were read since the lock was had, or somebody was waited for.
 	remembered map[int]Link
 	// noRules says that the kernel has none, and the container needs none.
 	noRules bool
@@ -183,9 +184,8 @@ func inTime(deadline time.Time) error {
 // go of it. It is let go of between shared and exclusive.
 func (r *run) relock(exclusive bool, deadline time.Time) error {
 	for {
-		lock, err := r.kernel.TryLock(r.lock, exclusive)
+		err := r.tryLock(exclusive)
 		if err == nil {
-			r.lock = lock
 			return nil
 		}
 		if !errors.Is(err, ErrBusy) {
@@ -198,14 +198,24 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 	}
 }
 
+// tryLock forgets what was read: others may have changed it meanwhile.
+func (r *run) tryLock(exclusive bool) error {
+	lock, err := r.kernel.TryLock(r.lock, exclusive)
+	if err != nil {
+		return err
+	}
+	r.lock = lock
+	clear(r.remembered)
+	return nil
+}
+
 // aloneUnless takes the lock alone, or shared where another run has done meanwhile what that
 // was for. It looks first while it holds nothing: else those who look would keep each other
 // from it, and a hundred first runs at once would go on one by one.
 func (r *run) aloneUnless(done func() (bool, error)) (alone bool, err error) {
 	for {
-		lock, err := r.kernel.TryLock(r.lock, true)
+		err := r.tryLock(true)
 		if err == nil {
-			r.lock = lock
 			return true, nil
 		}
 		if !errors.Is(err, ErrBusy) {
@@ -238,5 +248,6 @@ func (r *run) unlock() {
 // wait lets some time go by for somebody else to end what is in the way.
 func (r *run) wait() error {
 	time.Sleep(pause)
+	clear(r.remembered)
 	return r.inTime()
 }

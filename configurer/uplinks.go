@@ -68,14 +68,13 @@ func (r *run) closedUplinks() ([]closedUplink, error) {
 		if !slices.ContainsFunc(r.config.Families(), func(family netsetgo.Family) bool { return family.Gateway.Addr().Is6() == uplink.IPv6 }) {
 			continue
 		}
-		link, err := r.host.Link(Which{Index: uplink.Link})
+		link, err := r.readOnce(uplink.Link)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("looking at the link of a default route: %w", err)
 		}
-		r.remembered[link.Index] = link
 		settings := link.Settings
 		switch {
 		case !uplink.IPv6 && !settings.Forwarding:

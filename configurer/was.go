@@ -42,15 +42,23 @@ func (r *run) linkOf(was lease.Was) (name string, ok bool, err error) {
 	if was.Link == 0 {
 		return "", true, nil
 	}
-	link, err := r.host.Link(Which{Index: was.Link})
+	link, err := r.readOnce(was.Link)
 	if errors.Is(err, ErrNotFound) {
 		return "", false, nil
 	}
-	if err != nil {
-		return "", false, err
+	return link.Name, err == nil, err
+}
+
+// readOnce reads a link, unless it has been.
+func (r *run) readOnce(index int) (Link, error) {
+	if link, ok := r.remembered[index]; ok {
+		return link, nil
 	}
-	r.remembered[was.Link] = link
-	return link.Name, true, nil
+	link, err := r.host.Link(Which{Index: index})
+	if err == nil {
+		r.remembered[index] = link
+	}
+	return link, err
 }
 
 // stillThere leaves out what a note remembers of links that are gone.

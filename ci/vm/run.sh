@@ -152,7 +152,7 @@ guest() {
 		-accel tcg,thread=multi -cpu qemu64 -smp "$(nproc)" -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
-		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off norandmaps init_on_alloc=0 $append netsetgo=$work/script" \
+		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 loglevel=4 panic=-1 mitigations=off norandmaps init_on_alloc=0 $append netsetgo=$work/script" \
 		-serial file:"$work/console" -serial file:"$work/result" </dev/null || ended=$?
 	kill "$files" 2>/dev/null || true
 	wait "$files" 2>/dev/null || true

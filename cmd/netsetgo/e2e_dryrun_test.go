@@ -43,7 +43,8 @@ const (
 		ip link set dev veth0 addrgenmode none`
 	uplink = `
 		ip link add name uplink address 02:00:00:00:00:98 mtu 1400 type bridge
-		ip link set dev uplink addrgenmode none; ip link set dev uplink up; ip route add default dev uplink`
+		ip link set dev uplink addrgenmode none; ip link set dev uplink up; ip route add default dev uplink
+		timeout 5 sh -c 'until ip link show dev uplink | grep -q NO-CARRIER; do :; done'`
 	created = `{"ociVersion":"1.0.2","id":"web","status":"created","pid":PID,"bundle":"/bundle"}`
 	oddFile = `f=/run/it\'s\"\$\(touch\;x\); touch "$f"; mount --bind /proc/PID/ns/net "$f"`
 )

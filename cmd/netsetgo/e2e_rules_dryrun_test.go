@@ -15,13 +15,14 @@ const (
 	everyRule = "-pid PID -id web" + dualStack + " -nat=false -allowInbound -isolated -spoofCheck=false" +
 		" -publish 8080:80 -publish 5000-5002:53/udp -publish 127.0.0.1:9000:9/sctp -publish [fd99::1]:7000-7001:7/udp"
 	// uplinks are those of default routes of both families, by which nothing was forwarded.
-	// The kernel joins an address's group a little later.
+	// The kernel joins an address's group, and sees that no link carries, a little later.
 	uplinks = `
 		ip link add name up4 address 02:00:00:00:00:94 type bridge; ip link add name up6 address 02:00:00:00:00:96 type bridge
 		for link in up4 up6; do ip link set dev $link addrgenmode none; ip link set dev $link up; done
 		ip address add 198.51.100.2/24 dev up4; ip route add default via 198.51.100.1
 		ip address add 2001:db8::2/64 nodad dev up6; ip -6 route add default via 2001:db8::1
-		timeout 5 sh -c 'until ip -6 maddress show dev up6 | grep -q ff02::1:ff00:2; do :; done'`
+		timeout 5 sh -c 'until ip -6 maddress show dev up6 | grep -q ff02::1:ff00:2; do :; done'
+		for link in up4 up6; do timeout 5 sh -c "until ip link show dev $link | grep -q NO-CARRIER; do :; done"; done`
 )
 
 // withAnotherBridge is of a container on a bridge of netsetgo's, with ports of its own.

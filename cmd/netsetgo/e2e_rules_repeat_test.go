@@ -99,7 +99,7 @@ var _ = Describe("a second container on a bridge", Label("root"), func() {
 
 		By("each for itself: what the container may send")
 		up(host, three, "-spoofCheck=false")
-		Expect(strings.Count(host.Must("bridge", "-details", "link"), "locked on")).To(Equal(2))
+		Expect(strings.Count(host.Must("bridge", "-details", "link"), "learning off")).To(Equal(2))
 		down(host, three)
 		down(host, one)
 		down(host, two)

@@ -167,8 +167,8 @@ func readForeign(expressions []byte) foreignRule {
 	rule.plain = true
 	loaded := uint32(0)
 	for _, item := range list {
-		data := find(item.Value, unix.NFTA_EXPR_DATA)
-		switch unix.ByteSliceToString(find(item.Value, unix.NFTA_EXPR_NAME)) {
+		data := find(item, unix.NFTA_EXPR_DATA)
+		switch unix.ByteSliceToString(find(item, unix.NFTA_EXPR_NAME)) {
 		case "meta":
 			loaded = bigNumber(find(data, unix.NFTA_META_KEY))
 		case "cmp":

@@ -13,7 +13,7 @@ const (
 	// such as a sysctl, is while the last side has yet to take it, or has let go of it.
 	ofSide = 1
 	// ofRun is the run's: two sockets on the host, one in the container, the container's
-	// namespace, and two with which Go's runtime polls.
+	// namespace, and two with which Go's runtime polls, should the run have to wait.
 	ofRun = 3 + 1 + 2
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -24,15 +25,11 @@ func attributes(message []byte) (map[uint16][]byte, error) {
 
 // nested returns attributes by their types, the last of each.
 func nested(data []byte) (map[uint16][]byte, error) {
-	list, err := parseAttributes(data)
+	all, err := parseAttributes(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kernel's answer: %w", err)
 	}
-	attrs := map[uint16][]byte{}
-	for _, attr := range list {
-		attrs[attr.Attr.Type&attrType] = attr.Value
-	}
-	return attrs, nil
+	return maps.Collect(all), nil
 }
 
 // Rules implements configurer.Reader.
@@ -220,10 +217,10 @@ func parseElements(set firewall.Set, message []byte) ([]firewall.Element, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the elements of %s: %w", set.Name, err)
 	}
-	elements := make([]firewall.Element, 0, len(list))
+	var elements []firewall.Element
 	for _, item := range list {
 		element := firewall.Element{Set: set}
-		parts, err := nested(item.Value)
+		parts, err := nested(item)
 		if err == nil {
 			element.Key, err = parseValues(set.Key, parts[unix.NFTA_SET_ELEM_KEY])
 		}

@@ -102,6 +102,10 @@ func openNamespace(path string) (*os.File, error) {
 	if err != nil || kind != unix.CLONE_NEWNET {
 		return nil, errors.Join(errNoNamespaceFile, unix.Close(fd))
 	}
+	// Go's runtime makes ready to poll what doesn't wait.
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
 	return os.NewFile(uintptr(fd), path), nil
 }
 

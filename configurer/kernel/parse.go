@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
-	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -30,20 +30,34 @@ type anyFamily struct{}
 func (anyFamily) Len() int          { return unix.NLMSG_ALIGNTO }
 func (anyFamily) Serialize() []byte { return make([]byte, unix.NLMSG_ALIGNTO) }
 
-// parseAttributes returns attributes in their order. nl.ParseRouteAttr does so, too, but
-// panics where the last isn't padded.
-func parseAttributes(data []byte) ([]syscall.NetlinkRouteAttr, error) {
-	var attrs []syscall.NetlinkRouteAttr
-	for len(data) >= unix.SizeofRtAttr {
-		attr := syscall.RtAttr{Len: binary.NativeEndian.Uint16(data), Type: binary.NativeEndian.Uint16(data[2:])}
-		length := int(attr.Len)
-		if length < unix.SizeofRtAttr || length > len(data) {
+// parseAttributes are attributes in their order, by their types. It makes no list of them: a
+// link has about sixty, and links are read all the time.
+func parseAttributes(data []byte) (iter.Seq2[uint16, []byte], error) {
+	for rest := data; len(rest) >= unix.SizeofRtAttr; {
+		var ok bool
+		if _, _, rest, ok = nextAttribute(rest); !ok {
 			return nil, unix.EINVAL
 		}
-		attrs = append(attrs, syscall.NetlinkRouteAttr{Attr: attr, Value: data[unix.SizeofRtAttr:length]})
-		data = data[min(len(data), aligned(length)):]
 	}
-	return attrs, nil
+	return func(yield func(uint16, []byte) bool) {
+		for rest := data; len(rest) >= unix.SizeofRtAttr; {
+			var kind uint16
+			var value []byte
+			kind, value, rest, _ = nextAttribute(rest)
+			if !yield(kind, value) {
+				return
+			}
+		}
+	}, nil
+}
+
+// nextAttribute takes the first attribute off, where it is whole.
+func nextAttribute(data []byte) (kind uint16, value, rest []byte, ok bool) {
+	length := int(binary.NativeEndian.Uint16(data))
+	if length < unix.SizeofRtAttr || length > len(data) {
+		return 0, nil, nil, false
+	}
+	return binary.NativeEndian.Uint16(data[2:]) & attrType, data[unix.SizeofRtAttr:length], data[min(len(data), aligned(length)):], true
 }
 
 // aligned is where what follows something of a length begins (RTA_ALIGN, linux/rtnetlink.h;
@@ -65,36 +79,36 @@ func parseLink(message []byte) (configurer.Link, error) {
 		Running:       header.Flags&unix.IFF_RUNNING != 0,
 		PeerNamespace: configurer.SameNamespace,
 	}
-	for _, attr := range attrs {
-		switch attr.Attr.Type & attrType {
+	for kind, value := range attrs {
+		switch kind {
 		case unix.IFLA_IFNAME:
-			link.Name = unix.ByteSliceToString(attr.Value)
+			link.Name = unix.ByteSliceToString(value)
 		case unix.IFLA_MTU:
-			link.MTU = int(number(attr.Value))
+			link.MTU = int(number(value))
 		case unix.IFLA_ADDRESS:
-			link.MAC = attr.Value
+			link.MAC = value
 		case unix.IFLA_MASTER:
-			link.Master = int(number(attr.Value))
+			link.Master = int(number(value))
 		case unix.IFLA_GROUP:
-			link.Group = number(attr.Value)
+			link.Group = number(value)
 		case unix.IFLA_IFALIAS:
-			link.Alias = unix.ByteSliceToString(attr.Value)
+			link.Alias = unix.ByteSliceToString(value)
 		case unix.IFLA_LINK:
-			link.Peer = int(number(attr.Value))
+			link.Peer = int(number(value))
 		case unix.IFLA_LINK_NETNSID:
-			link.PeerNamespace = int(int32(number(attr.Value)))
+			link.PeerNamespace = int(int32(number(value)))
 		case unix.IFLA_PROP_LIST:
-			link.Altnames = texts(attr.Value, unix.IFLA_ALT_IFNAME)
+			link.Altnames = texts(value, unix.IFLA_ALT_IFNAME)
 		case unix.IFLA_STATS64:
 			// struct rtnl_link_stats64, linux/if_link.h: packets, then bytes.
-			if len(attr.Value) >= 32 {
-				link.Received = binary.NativeEndian.Uint64(attr.Value[16:])
-				link.Sent = binary.NativeEndian.Uint64(attr.Value[24:])
+			if len(value) >= 32 {
+				link.Received = binary.NativeEndian.Uint64(value[16:])
+				link.Sent = binary.NativeEndian.Uint64(value[24:])
 			}
 		case unix.IFLA_LINKINFO:
-			parseInfo(&link, attr.Value)
+			parseInfo(&link, value)
 		case unix.IFLA_AF_SPEC:
-			link.Settings = parseSettings(attr.Value)
+			link.Settings = parseSettings(value)
 		}
 	}
 	return link, nil
@@ -117,18 +131,17 @@ func parseInfo(link *configurer.Link, info []byte) {
 	}
 }
 
-// find returns the first attribute of a type in a nest, or nil. It makes no list of them:
-// links are read all the time.
+// find returns the first attribute of a type in a nest, or nil.
 func find(nest []byte, kind uint16) []byte {
 	for len(nest) >= unix.SizeofRtAttr {
-		length := int(binary.NativeEndian.Uint16(nest))
-		if length < unix.SizeofRtAttr || length > len(nest) {
+		is, value, rest, ok := nextAttribute(nest)
+		if !ok {
 			return nil
 		}
-		if binary.NativeEndian.Uint16(nest[2:])&attrType == kind {
-			return nest[unix.SizeofRtAttr:length]
+		if is == kind {
+			return value
 		}
-		nest = nest[min(len(nest), aligned(length)):]
+		nest = rest
 	}
 	return nil
 }
@@ -177,9 +190,9 @@ func texts(nest []byte, kind uint16) []string {
 		return nil
 	}
 	var found []string
-	for _, attr := range attrs {
-		if attr.Attr.Type == kind {
-			found = append(found, unix.ByteSliceToString(attr.Value))
+	for is, value := range attrs {
+		if is == kind {
+			found = append(found, unix.ByteSliceToString(value))
 		}
 	}
 	return found
@@ -198,20 +211,20 @@ func parseRoute(message []byte) (configurer.Route, error) {
 		destination = netip.IPv6Unspecified()
 	}
 	route := configurer.Route{Route: netsetgo.Route{}}
-	for _, attr := range attrs {
-		switch attr.Attr.Type {
+	for kind, value := range attrs {
+		switch kind {
 		case unix.RTA_DST:
-			destination, _ = netip.AddrFromSlice(attr.Value)
+			destination, _ = netip.AddrFromSlice(value)
 		case unix.RTA_GATEWAY:
-			route.Gateway, _ = netip.AddrFromSlice(attr.Value)
+			route.Gateway, _ = netip.AddrFromSlice(value)
 		case unix.RTA_PRIORITY:
-			route.Metric = int(number(attr.Value))
+			route.Metric = int(number(value))
 		case unix.RTA_OIF:
-			route.Link = int(number(attr.Value))
+			route.Link = int(number(value))
 		case unix.RTA_MULTIPATH:
 			// The first of several ways: struct rtnexthop, linux/rtnetlink.h.
-			if len(attr.Value) >= unix.SizeofRtNexthop {
-				route.Link = int(number(attr.Value[4:]))
+			if len(value) >= unix.SizeofRtNexthop {
+				route.Link = int(number(value[4:]))
 			}
 		}
 	}

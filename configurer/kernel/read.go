@@ -122,9 +122,9 @@ func (c *conn) Addresses(link int) ([]netip.Prefix, error) {
 		// IPv6 has one of the two only, unless it has a peer (inet6_fill_ifaddr,
 		// net/ipv6/addrconf.c).
 		var addr netip.Addr
-		for _, attr := range attrs {
-			if attr.Attr.Type == unix.IFA_LOCAL || attr.Attr.Type == unix.IFA_ADDRESS && !addr.IsValid() {
-				addr, _ = netip.AddrFromSlice(attr.Value)
+		for kind, value := range attrs {
+			if kind == unix.IFA_LOCAL || kind == unix.IFA_ADDRESS && !addr.IsValid() {
+				addr, _ = netip.AddrFromSlice(value)
 			}
 		}
 		prefix := netip.PrefixFrom(addr, int(message[1]))
@@ -154,8 +154,8 @@ func (c *conn) NamespaceID(namespace *os.File) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading a namespace's number: %w", err)
 	}
-	for _, attr := range attrs {
-		if id := int(int32(number(attr.Value))); attr.Attr.Type == unix.NETNSA_NSID && id != configurer.NoNamespace {
+	for kind, value := range attrs {
+		if id := int(int32(number(value))); kind == unix.NETNSA_NSID && id != configurer.NoNamespace {
 			return id, nil
 		}
 	}

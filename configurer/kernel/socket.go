@@ -26,12 +26,18 @@ type wire interface {
 // netlinkSocket is a wire. It stays in the namespace in which it was opened,
 // wherever the thread goes after.
 type netlinkSocket struct {
-	fd     int
-	buffer []byte
+	fd int
+	// room is where the next datagram goes: behind the one before, which is somebody's.
+	room []byte
 }
 
-// receiveSize holds the largest datagram of a dump (32 KiB, af_netlink.c).
-const receiveSize = 64 << 10
+const (
+	// maxDatagram is more than the largest of a dump, 32 KiB (netlink_dump,
+	// net/netlink/af_netlink.c).
+	maxDatagram = 64 << 10
+	// receiveSize is how much room is made at once.
+	receiveSize = 4 * maxDatagram
+)
 
 // openSocket opens a socket in the namespace of the calling thread.
 func openSocket(protocol int, options ...int) (socket, error) {
@@ -44,7 +50,7 @@ func openSocket(protocol int, options ...int) (socket, error) {
 			return socket{}, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
 		}
 	}
-	return socket{&netlinkSocket{fd, make([]byte, receiveSize)}}, nil
+	return socket{&netlinkSocket{fd: fd}}, nil
 }
 
 func (s *netlinkSocket) close() error {
@@ -169,8 +175,11 @@ func (s *netlinkSocket) send(datagram []byte) error {
 
 // next doesn't wait: the kernel answers within sendto, so that an answer is there or lost.
 func (s *netlinkSocket) next() ([]byte, error) {
+	if len(s.room) < maxDatagram {
+		s.room = make([]byte, receiveSize)
+	}
 	for {
-		n, _, flags, from, err := unix.Recvmsg(s.fd, s.buffer, nil, unix.MSG_DONTWAIT)
+		n, _, flags, from, err := unix.Recvmsg(s.fd, s.room[:maxDatagram], nil, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -178,13 +187,15 @@ func (s *netlinkSocket) next() ([]byte, error) {
 			return nil, err
 		}
 		if flags&unix.MSG_TRUNC != 0 {
-			return nil, fmt.Errorf("a datagram is larger than %d bytes", len(s.buffer))
+			return nil, fmt.Errorf("a datagram is larger than %d bytes", maxDatagram)
 		}
 		// Any process may send to a netlink socket; port 0 is the kernel.
 		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
 			continue
 		}
-		return append([]byte(nil), s.buffer[:n]...), nil
+		datagram := s.room[:n:n]
+		s.room = s.room[n:]
+		return datagram, nil
 	}
 }
 
@@ -222,9 +233,9 @@ func errorOf(message syscall.NetlinkMessage) error {
 	if err != nil {
 		return failure
 	}
-	for _, attr := range attrs {
-		if attr.Attr.Type == nl.NLMSGERR_ATTR_MSG {
-			failure.Text = unix.ByteSliceToString(attr.Value)
+	for kind, value := range attrs {
+		if kind == nl.NLMSGERR_ATTR_MSG {
+			failure.Text = unix.ByteSliceToString(value)
 		}
 	}
 	return failure

@@ -3,7 +3,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/netsetgo/netsetgo/configurer"
@@ -15,14 +14,29 @@ const sysctls = "/proc/sys/"
 
 // Sysctl implements configurer.Reader.
 func (c *conn) Sysctl(key string) (string, error) {
-	text, err := os.ReadFile(sysctls + key)
-	if errors.Is(err, os.ErrNotExist) {
+	text, err := readSysctl(key)
+	if errors.Is(err, unix.ENOENT) {
 		err = fmt.Errorf("%w: %w", configurer.ErrNotFound, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading sysctl %s: %w", key, err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	return text, nil
+}
+
+// readSysctl does by four calls fewer what os.ReadFile does.
+func readSysctl(key string) (string, error) {
+	fd, err := openFile(sysctls+key, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	value := make([]byte, 256) // of net's, all are numbers or names
+	for {
+		n, err := unix.Read(fd, value)
+		if !errors.Is(err, unix.EINTR) {
+			return strings.TrimSpace(string(value[:max(n, 0)])), errors.Join(err, unix.Close(fd))
+		}
+	}
 }
 
 func writeSysctl(change configurer.SetSysctl) error {
