@@ -36,10 +36,10 @@ fuzz: ## try what nobody thought of, on all that reads (FUZZTIME=30s: for so lon
 lint: ## look for faults in the code, as .golangci.yml says
 	go run $(LINTER) run
 
-bench: build ## measure what the rules cost a run and a packet (root); fails where it is too much
+bench: build ## measure what netsetgo costs, beside others, into ci/bench/RESULTS.md (root; BENCH=-check: a part of it)
 	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root" >&2; exit 1; }
-	@ci/packages.sh iproute2 util-linux
-	go run ./ci/bench
+	@ci/packages.sh busybox-static containernetworking-plugins gcc iproute2 iptables libc6-dev runc util-linux
+	go run ./ci/bench -write $(BENCH)
 
 faults: build ## put a fault into every call to the kernel (root; FAULTS=-sample: a part of all)
 	@[ "$$(id -u)" = 0 ] || { echo "make faults needs root" >&2; exit 1; }

@@ -11,6 +11,7 @@ has() { command -v "$1" >/dev/null; }
 present() {
 	case $1 in
 	busybox-static) has busybox && ! ldd "$(command -v busybox)" 2>/dev/null | grep -q '=>' ;;
+	containernetworking-plugins) [ -x /usr/lib/cni/bridge ] ;;
 	iproute2) has ip ;;
 	iputils-ping) has ping ;;
 	libc6-dev) has gcc && gcc -E -include stdlib.h -x c /dev/null >/dev/null 2>&1 ;;

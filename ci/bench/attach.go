@@ -1,78 +1,66 @@
 package main
 
-import (
-	"errors"
-	"fmt"
-	"os"
-	"slices"
-	"time"
-)
-
-// bar is what a figure may be at most.
-type bar struct {
-	what  string
-	ratio float64
-	most  float64
-}
-
-// misses prints bars, and returns an error where one is missed.
-func misses(bars []bar) error {
-	var missed error
-	for _, b := range bars {
-		verdict := "kept"
-		if b.ratio > b.most {
-			verdict = "MISSED"
-			missed = errors.Join(missed, fmt.Errorf("%s: %.2f times, which is to be %.2f at most", b.what, b.ratio, b.most))
-		}
-		_, _ = fmt.Fprintf(os.Stdout, "  %-72s %6.2f of %.2f: %s\n", b.what, b.ratio, b.most, verdict)
-	}
-	return missed
-}
+import "time"
 
 // benchAttach compares what connects one container to a bridge that is there.
-func benchAttach(binary string, runs int) error {
-	tools, err := os.MkdirTemp("/dev/shm", "bench")
+func benchAttach(o options, r *report) error {
+	s, err := newStage(o, full, masq)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(tools) }()
-	if err := build(tools); err != nil {
-		return err
+	peers := []peer{
+		floor, plain, batch, byCNI, script, full, masq,
+		idle(emptyCName, o.tools+"/emptyC"),
+		idle(emptyName, o.tools+"/empty"),
+		idle(idleName, o.tools+"/idle"),
+		idle(versionName, o.binary, "version"),
+		{name: againName, connect: func(s *stage, _ string, n int) []invocation { return plain.connect(s, "c0", n) }},
+		idle(downGoneName, o.binary, "down", "-id", "nobody"),
 	}
-	s, err := newStage(tools, binary)
+	all, err := s.measure(peers, o.runs)
 	if err != nil {
 		return err
 	}
-	idle := func(name string, arguments ...string) peer {
-		return peer{name: name, connect: func(*stage, string, int) []invocation { return one(arguments...) }}
+	r.printf("\nOne container to a bridge that is there, %d times each, by turns, the start of the process included:\nmilliseconds, median (and quartiles)\n", o.runs)
+	medians := map[string]time.Duration{}
+	for i, p := range peers {
+		medians[p.name] = r.row(p.name, all[i].connect)
+		if i < 7 {
+			r.Times = append(r.Times, named{p.name, milli(medians[p.name])})
+		}
 	}
-	all := append(slices.Clip(peers),
-		idle(emptyName, tools+"/empty"),
-		idle(idleName, tools+"/idle"),
-		idle(versionName, binary, "version"),
-		peer{name: againName, connect: func(s *stage, _ string, _ int) []invocation { return netsetgoWith()(s, "c0", 0) }},
-		idle(downGoneName, binary, "down", "-id", "nobody"),
+	ratio := func(a, b string) float64 { return float64(medians[a]) / float64(medians[b]) }
+	least := medians[idleName] + medians[floorName] - medians[emptyCName]
+	r.printf("What any Go program with these packages would take at least, its start and the kernel's part of the floor: %.2f ms, %.2f times the floor.\n",
+		milli(least), float64(least)/float64(medians[floorName]))
+	r.Bars = append(r.Bars,
+		bar{What: "netsetgo -nat=false / the floor", Value: ratio(plainName, floorName), Most: 2, Limit: 4},
+		bar{What: "netsetgo -nat=false / CNI", Value: ratio(plainName, cniName), Most: 0.22, Limit: 0.6},
+		bar{What: "netsetgo / CNI with masquerade", Value: ratio(fullName, masqName), Most: 0.1, Limit: 0.25},
+		bar{What: "a second netsetgo / nothing, with its packages", Value: ratio(againName, idleName), Most: 1.3, Limit: 1.8},
+		bar{What: "netsetgo down where nothing is / nothing, with its packages", Value: ratio(downGoneName, idleName), Most: 1.3, Limit: 1.7},
+		bar{What: "netsetgo version / nothing, with its packages", Value: ratio(versionName, idleName), Most: 1.15, Limit: 1.3},
+		bar{What: "nothing, with netsetgo's packages / nothing, in Go", Value: ratio(idleName, emptyName), Most: 1.4, Limit: 1.6},
 	)
-	times, err := s.measure(all, runs)
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(os.Stdout, "\none container to a bridge that is there, %d times each, by turns, the start of the process included: milliseconds, median (and quartiles)\n", runs)
-	medians := map[string]float64{}
-	for i, p := range all {
-		low, median, high := quartiles(times[i])
-		medians[p.name] = milli(median)
-		_, _ = fmt.Fprintf(os.Stdout, "  %-44s %8.2f  (%.2f to %.2f)  %5.2f times the floor\n", p.name, milli(median), milli(low), milli(high), milli(median)/medians[floorName])
-	}
-	ratio := func(a, b string) float64 { return medians[a] / medians[b] }
-	return misses([]bar{
-		{"netsetgo -nat=false, against the floor", ratio(plainName, floorName), 2},
-		{"netsetgo -nat=false, against CNI", ratio(plainName, cniName), 0.22},
-		{"a second netsetgo, against a program of its packages that does nothing", ratio(againName, idleName), 1.3},
-		{"netsetgo down where nothing is, against the same", ratio(downGoneName, idleName), 1.3},
-		{"netsetgo version, against the same", ratio(versionName, idleName), 1.15},
-		{"that program, against one of no packages", ratio(idleName, emptyName), 1.4},
-	})
+	return nil
 }
 
-func milli(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+// benchMore measures runs that do more, and less.
+func benchMore(o options, r *report) error {
+	s, err := newStage(o, full, peer{name: dualName, connect: byNetsetgo(dualFlags...)})
+	if err != nil {
+		return err
+	}
+	peers := []peer{plain, full, dual}
+	all, err := s.measure(peers, o.runs)
+	if err != nil {
+		return err
+	}
+	r.printf("\nWhat netsetgo does beside, %d times each, by turns: milliseconds, median (and quartiles)\n", o.runs)
+	for i, p := range peers {
+		r.row(p.name, all[i].connect)
+	}
+	r.row("netsetgo down", all[1].disconnect)
+	r.row("netsetgo down, both families, one port", all[2].disconnect)
+	return nil
+}

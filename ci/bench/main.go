@@ -1,157 +1,171 @@
 // Command bench measures what netsetgo costs, on hosts of its own (network and mount
-// namespaces): what its rules add to a run of `up`, and to a packet. It prints tables and
-// fails where a figure misses its bar. It never touches the machine's network.
+// namespaces): a run of `up` beside others that do the same work, as the bridge fills, many at
+// once, and what its rules add to a run and to a packet. It prints tables, and fails where a
+// figure is worse than it has to be. It never touches the machine's network.
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
-	"time"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
+// measure is one of what is measured, on a host of its own.
+type measure struct {
+	name string
+	run  func(o options, r *report) error
+	// always says that it is part of -check as well.
+	always bool
+}
+
+var measures = []measure{
+	{"rules", benchRules, true},
+	{"packets", benchPackets, true},
+	{"attach", benchAttach, true},
+	{"memory", benchMemory, true},
+	{"more", benchMore, false},
+	{"hook", benchHook, false},
+	{"ready", benchReady, false},
+	{"together", benchTogether, false},
+	{"growth", benchGrowth, false},
+}
+
+type options struct {
+	binary string
+	tools  string // the folder of the programs that netsetgo is compared with
+	runs   int
+}
+
 func main() {
-	// For good: the thread becomes the host, and what it starts is on that host.
+	// For good: namespaces are of threads.
 	runtime.LockOSThread()
-	binary := flag.String("binary", "bin/netsetgo", "the netsetgo to run")
-	runs := flag.Int("runs", 200, "how many runs of each kind")
-	attach := flag.Bool("attach", false, "compare how long others take to connect a container, and nothing else")
+	var o options
+	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
+	flag.IntVar(&o.runs, "runs", 200, "how many runs of each kind")
+	check := flag.Bool("check", false, "measure only what changes of the code may make worse, a few times, and write no files")
+	write := flag.Bool("write", false, "write RESULTS.md and the plots, where everything was measured")
+	here := flag.Bool("here", false, "this process is on the host that was made for it")
+	flag.StringVar(&o.tools, "tools", "", "where the other programs are")
 	flag.Parse()
-	failed := false
-	benches := []func() error{func() error { return benchRules(*binary, *runs) }, benchPackets}
-	if *attach {
-		benches = []func() error{func() error { return benchAttach(*binary, *runs) }}
+	err := errors.New("which measure?")
+	if *here && flag.NArg() == 1 {
+		err = measureHere(flag.Arg(0), o)
+	} else if !*here {
+		err = all(o, *check, *write, flag.Args())
 	}
-	for _, bench := range benches {
-		err := onNewHost(bench)
-		if err != nil {
-			// The machine may have been busy with something else.
-			_, _ = fmt.Fprintln(os.Stderr, "bench: once more:", err)
-			err = onNewHost(bench)
-		}
-		if err != nil {
-			failed = true
-			_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
-		}
-	}
-	if failed {
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func onNewHost(bench func() error) error {
+// all measures what is named, or everything.
+func all(o options, check, write bool, names []string) error {
+	tools, err := os.MkdirTemp("/dev/shm", "bench")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(tools) }()
+	if err := build(o.binary, tools); err != nil {
+		return err
+	}
+	o.tools, o.binary = tools, tools+"/netsetgo"
+	if check {
+		o.runs = min(o.runs, 80)
+	}
+	var reports []report
+	var failed error
+	for _, m := range measures {
+		if len(names) > 0 && !slices.Contains(names, m.name) || len(names) == 0 && check && !m.always {
+			continue
+		}
+		r, err := onNewHost(m.name, o)
+		if err != nil || slices.ContainsFunc(r.Bars, bar.failed) {
+			// The machine may have been busy with something else.
+			_, _ = fmt.Fprintln(os.Stderr, "bench: once more:", m.name, err)
+			r, err = onNewHost(m.name, o)
+		}
+		_, _ = fmt.Fprint(os.Stdout, r.Text, table(r.Bars))
+		reports = append(reports, r)
+		if err == nil && slices.ContainsFunc(r.Bars, bar.failed) {
+			err = errors.New("a figure is worse than it has to be")
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
+		}
+	}
+	if failed == nil && write && len(names) == 0 && !check {
+		return writeResults(reports)
+	}
+	return failed
+}
+
+// onNewHost runs this program again, in namespaces of its own, for one measure.
+func onNewHost(name string, o options) (report, error) {
+	var r report
+	cmd := exec.Command("/proc/self/exe", "-here", "-binary", o.binary, "-tools", o.tools, fmt.Sprintf("-runs=%d", o.runs), name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return r, fmt.Errorf("the process that measures: %w", err)
+	}
+	return r, json.Unmarshal(out, &r)
+}
+
+func measureHere(name string, o options) error {
 	if err := newHost(); err != nil {
 		return err
 	}
-	return bench()
-}
-
-// newHost puts the thread on a host of its own, with a default route of both families by a
-// link named up0, whose other end nobody has yet.
-func newHost() error {
-	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		return fmt.Errorf("making a host, for which bench must be root: %w", err)
+	i := slices.IndexFunc(measures, func(m measure) bool { return m.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no measure %q", name)
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making a host: %w", err)
-	}
-	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
-		return fmt.Errorf("making a host: %w", err)
-	}
-	return sh(`
-		ip link set lo up
-		echo 0 >/proc/sys/net/ipv4/ip_forward
-		ip link add up0 type veth peer name eth0
-		ip address add 192.0.2.1/24 dev up0
-		ip link set up0 up
-		ip route add default via 192.0.2.254
-		if [ -e /proc/sys/net/bridge ]; then
-			for key in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$key; done
-		fi
-	`)
-}
-
-// sh runs a shell script on the thread's host.
-func sh(script string) error {
-	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("preparing: %w: %s", err, out)
-	}
-	return nil
-}
-
-// newNamespace makes a network namespace that lives as long as the file, or as something
-// in it.
-func newNamespace() (*os.File, error) {
-	type made struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- made{nil, err}
-			return
-		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- made{file, err}
-	}()
-	namespace := <-done
-	return namespace.file, namespace.err
-}
-
-// path is that of an open namespace, for programs that are started.
-func path(namespace *os.File) string {
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), namespace.Fd())
-}
-
-// quartiles are the middle of some times, and what a quarter of them is below and above.
-func quartiles(times []time.Duration) (low, median, high time.Duration) {
-	slices.Sort(times)
-	n := len(times)
-	return times[n/4], times[n/2], times[3*n/4]
-}
-
-// row prints one line of a table.
-func row(what string, times []time.Duration) time.Duration {
-	low, median, high := quartiles(times)
-	_, _ = fmt.Fprintf(os.Stdout, "  %-44s %8.2f  (%.2f to %.2f)\n", what, micro(median), micro(low), micro(high))
-	return median
-}
-
-func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
-
-// nameNamespace makes a network namespace with a name as `ip netns` gives, which is as long as
-// this thread's mounts are.
-func nameNamespace(name string) error {
-	file, err := newNamespace()
-	if err != nil {
+	var r report
+	if err := measures[i].run(o, &r); err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }() // the name holds it
-	target := namespaces + name
-	if err := os.WriteFile(target, nil, 0o600); err != nil {
-		return fmt.Errorf("naming a namespace: %w", err)
-	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), target, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("naming a namespace: %w", err)
-	}
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// memory is a file in memory that holds a text.
-func memory(text string) (*os.File, error) {
-	fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC)
+// build compiles the programs that netsetgo is compared with, and copies it beside them: how
+// a file came into the page cache tells in the time to start it.
+func build(binary, folder string) error {
+	imports, err := exec.Command("go", "list", "-f", `{{range .Imports}}import _ "{{.}}"{{"\n"}}{{end}}`, "./cmd/netsetgo").Output()
 	if err != nil {
-		return nil, fmt.Errorf("making a file in memory: %w", err)
+		return fmt.Errorf("asking go for netsetgo's packages: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "bench")
-	_, err = file.WriteAt([]byte(text), 0)
-	return file, err
+	for name, source := range map[string]string{
+		"empty.go": "package main\nfunc main() {}\n",
+		"idle.go":  "package main\n" + string(imports) + "func main() {}\n",
+		"empty.c":  "int main(void) { return 0; }\n",
+	} {
+		if err := os.WriteFile(folder+"/"+name, []byte(source), 0o600); err != nil {
+			return fmt.Errorf("writing a program: %w", err)
+		}
+	}
+	for _, command := range []string{
+		"gcc -static -Os -o FOLDER/built ci/bench/floor.c", "cp FOLDER/built FOLDER/floor",
+		"gcc -static -Os -o FOLDER/built FOLDER/empty.c", "cp FOLDER/built FOLDER/emptyC",
+		"go build -trimpath -o FOLDER/built FOLDER/empty.go", "cp FOLDER/built FOLDER/empty",
+		"go build -trimpath -o FOLDER/built FOLDER/idle.go", "cp FOLDER/built FOLDER/idle",
+		"cp " + binary + " FOLDER/netsetgo",
+	} {
+		words := strings.Fields(strings.ReplaceAll(command, "FOLDER", folder))
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, out)
+		}
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ const (
 
 // benchPackets measures what the rules take of the time to send a packet: on a pair of veth,
 // whoever sends one does all the work until it has arrived.
-func benchPackets() error {
+func benchPackets(_ options, r *report) error {
 	var nodes [3]*os.File // two containers, and the world
 	for i := range nodes {
 		var err error
@@ -57,13 +57,13 @@ func benchPackets() error {
 		{"the host", [4]byte{10, 10, 10, 1}, nil},
 		{"the world", [4]byte{192, 0, 2, 254}, nodes[2]},
 	}
-	_, _ = fmt.Fprintf(os.Stdout, "\na packet of 64 bytes by UDP from a container, %d times %d of them each, by turns: microseconds, median (and quartiles)\n", rounds, packets)
+	r.printf("\nA packet of 64 bytes by UDP from a container, %d times %d of them each, by turns: microseconds, median (and quartiles)\n", rounds, packets)
 	for _, flow := range flows {
-		sink, err := socketIn(flow.at)
+		sink, err := socketIn(flow.at, unix.SOCK_DGRAM, 0)
 		if err == nil {
 			err = unix.Bind(sink, &unix.SockaddrInet4{Port: 9, Addr: flow.to})
 		}
-		source, err2 := socketIn(nodes[0])
+		source, err2 := socketIn(nodes[0], unix.SOCK_DGRAM, 0)
 		if err = errors.Join(err, err2); err == nil {
 			err = unix.Connect(source, &unix.SockaddrInet4{Port: 9, Addr: flow.to})
 		}
@@ -81,8 +81,8 @@ func benchPackets() error {
 			}
 			without = append(without, send(source))
 		}
-		a, b := row("to "+flow.name, with), row("    without the rules", without)
-		_, _ = fmt.Fprintf(os.Stdout, "    the rules take %.2f\n", micro(a-b))
+		a, b := r.micros("to "+flow.name, with), r.micros("    without the rules", without)
+		r.printf("    the rules take %.2f\n", micro(a-b))
 	}
 	return nil
 }
@@ -96,10 +96,10 @@ func dropRules(conn configurer.Conn) error {
 	return errors.Join(conn.Do(steps...)...)
 }
 
-// socketIn opens a socket of UDP in a namespace; nil is the thread's own.
-func socketIn(namespace *os.File) (int, error) {
+// socketIn opens a socket of IPv4 in a namespace; nil is the thread's own.
+func socketIn(namespace *os.File, kind, protocol int) (int, error) {
 	if namespace == nil {
-		return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		return unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, protocol)
 	}
 	type made struct {
 		fd  int
@@ -112,7 +112,7 @@ func socketIn(namespace *os.File) (int, error) {
 			done <- made{0, err}
 			return
 		}
-		fd, err := socketIn(nil)
+		fd, err := socketIn(nil, kind, protocol)
 		done <- made{fd, err}
 	}()
 	socket := <-done

@@ -16,11 +16,11 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// stage is a host with a bridge of netsetgo's, and the programs that connect to it.
+// stage is a host with bridges, each with a container that keeps it.
 type stage struct {
-	tools  string // the folder of what is built for it
-	binary string
-	bridge netlink.Link
+	options
+	bridge netlink.Link // that to which all connect who know of no rules
+	stays  map[string]bool
 	made   int // namespaces so far
 }
 
@@ -36,14 +36,9 @@ type peer struct {
 	name string
 	// connect is given a namespace's name, as `ip netns` has it, and a number of its own.
 	connect func(s *stage, namespace string, n int) []invocation
-	// disconnect takes away what doesn't go with the host link.
+	// disconnect takes away what doesn't go with the host link; nil where all does.
 	disconnect func(s *stage, namespace string, n int) []invocation
 }
-
-const (
-	namespaces = "/run/netns/"
-	cniPlugins = "/usr/lib/cni"
-)
 
 // What is compared, by name.
 const (
@@ -52,6 +47,10 @@ const (
 	ipName       = "ip, and ip -batch inside"
 	cniName      = "CNI bridge, host-local"
 	scriptName   = "a script of nine calls of ip"
+	fullName     = "netsetgo"
+	masqName     = "CNI bridge, host-local, masquerade"
+	dualName     = "netsetgo, both families, one port published"
+	emptyCName   = "nothing, in C"
 	emptyName    = "nothing, in Go"
 	idleName     = "nothing, with netsetgo's packages"
 	versionName  = "netsetgo version"
@@ -59,21 +58,51 @@ const (
 	downGoneName = "netsetgo down, nothing there"
 )
 
+const cniPlugins = "/usr/lib/cni"
+
+// The bridges of netsetgo's: that on which all meet, with room for all that come, one with
+// the rules of a default run, and one of both families.
+var (
+	plainFlags = []string{"-nat=false", "-bridgeAddress", "10.10.0.1/16"}
+	fullFlags  = []string{"-bridgeName", "brg1", "-bridgeAddress", "10.20.0.1/16"}
+	dualFlags  = []string{"-bridgeName", "brg2", "-bridgeAddress", "10.40.0.1/16,fd40::1/64"}
+)
+
+var (
+	floor  = peer{name: floorName, connect: byFloor}
+	plain  = peer{name: plainName, connect: byNetsetgo(plainFlags...)}
+	full   = peer{name: fullName, connect: byNetsetgo(fullFlags...), disconnect: byNetsetgoDown}
+	dual   = peer{name: dualName, connect: byNetsetgo(append(dualFlags, "-publish", "8080:80")...), disconnect: byNetsetgoDown}
+	byCNI  = peer{name: cniName, connect: cni("ADD", "brg0", "10.10", false), disconnect: cni("DEL", "brg0", "10.10", false)}
+	masq   = peer{name: masqName, connect: cni("ADD", "cni1", "10.30", true), disconnect: cni("DEL", "cni1", "10.30", true)}
+	batch  = peer{name: ipName, connect: byIP}
+	script = peer{name: scriptName, connect: byScript}
+)
+
 func one(arguments ...string) []invocation { return []invocation{{arguments: arguments}} }
 
-// netsetgoWith connects by our program.
-func netsetgoWith(flags ...string) func(*stage, string, int) []invocation {
+// idle is a program that connects nobody.
+func idle(name string, arguments ...string) peer {
+	return peer{name: name, connect: func(*stage, string, int) []invocation { return one(arguments...) }}
+}
+
+func byNetsetgo(flags ...string) func(*stage, string, int) []invocation {
 	return func(s *stage, namespace string, _ int) []invocation {
-		return one(append([]string{s.binary, "-netns", namespaces + namespace, "-bridgeAddress", subnet}, flags...)...)
+		return one(append([]string{s.binary, "-netns", namespaces + namespace}, flags...)...)
 	}
 }
 
-func cni(verb string) func(*stage, string, int) []invocation {
+func byNetsetgoDown(s *stage, namespace string, _ int) []invocation {
+	return one(s.binary, "down", "-netns", namespaces+namespace)
+}
+
+// cni is a call of the bridge plugin, on a bridge whose subnet begins so.
+func cni(verb, bridge, subnet string, masquerade bool) func(*stage, string, int) []invocation {
 	return func(_ *stage, namespace string, _ int) []invocation {
 		return []invocation{{
 			arguments: []string{filepath.Join(cniPlugins, "bridge")},
-			stdin: `{"cniVersion": "1.0.0", "name": "bench", "type": "bridge", "bridge": "brg0", "isDefaultGateway": true, "ipMasq": false,
-				"ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "10.10.0.0/16", "gateway": "10.10.0.1"}]]}}`,
+			stdin: fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "type": "bridge", "bridge": %[1]q, "isDefaultGateway": true, "ipMasq": %t,
+				"ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "%s.0.0/16", "gateway": "%[3]s.0.1"}]]}}`, bridge, masquerade, subnet),
 			env: []string{
 				"CNI_COMMAND=" + verb, "CNI_CONTAINERID=" + namespace, "CNI_NETNS=" + namespaces + namespace,
 				"CNI_IFNAME=veth1", "CNI_PATH=" + cniPlugins, "PATH=" + os.Getenv("PATH"),
@@ -113,59 +142,28 @@ func byScript(_ *stage, namespace string, n int) []invocation {
 	`, n, namespace, address(n)))
 }
 
-// subnet is wide, for all that come.
-const subnet = "10.10.0.1/16"
-
-var peers = []peer{
-	{name: floorName, connect: byFloor},
-	{name: plainName, connect: netsetgoWith("-nat=false")},
-	{name: ipName, connect: byIP},
-	{name: cniName, connect: cni("ADD"), disconnect: cni("DEL")},
-	{name: scriptName, connect: byScript},
-}
-
-// newStage makes the bridge, on the thread's host, with a container that keeps it.
-func newStage(tools, binary string) (*stage, error) {
-	s := &stage{tools: tools, binary: binary}
-	if err := os.MkdirAll(namespaces, 0o755); err != nil { //nolint:gosec // ip(8) makes it as open
+// newStage makes the bridges of some peers; that of plain is always there.
+func newStage(o options, peers ...peer) (*stage, error) {
+	s := &stage{options: o}
+	for _, p := range append([]peer{plain}, peers...) {
+		name, err := s.namespace()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.run(p.connect(s, name, -1)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.bridge, err = netlink.LinkByName("brg0"); err != nil {
 		return nil, err
 	}
-	keeper, err := s.namespace()
-	if err != nil {
-		return nil, err
+	links, err := testbed.Links()
+	s.stays = map[string]bool{}
+	for _, link := range links {
+		s.stays[link.Attrs().Name] = true
 	}
-	if _, err := s.run(netsetgoWith("-nat=false")(s, keeper, 0)); err != nil {
-		return nil, err
-	}
-	s.bridge, err = netlink.LinkByName("brg0")
 	return s, err
-}
-
-// build compiles the programs that netsetgo is compared with.
-func build(folder string) error {
-	imports, err := exec.Command("go", "list", "-f", `{{range .Imports}}import _ "{{.}}"{{"\n"}}{{end}}`, "./cmd/netsetgo").Output()
-	if err != nil {
-		return fmt.Errorf("asking go for netsetgo's packages: %w", err)
-	}
-	for name, source := range map[string]string{"empty": "", "idle": string(imports)} {
-		source = "package main\n" + source + "func main() {}\n"
-		if err := os.WriteFile(filepath.Join(folder, name+".go"), []byte(source), 0o600); err != nil {
-			return fmt.Errorf("writing a program: %w", err)
-		}
-	}
-	for _, command := range []string{
-		"gcc -static -Os -o FOLDER/floor ci/bench/floor.c",
-		"go build -trimpath -o FOLDER/empty FOLDER/empty.go",
-		"go build -trimpath -o FOLDER/idle FOLDER/idle.go",
-	} {
-		words := strings.Fields(strings.ReplaceAll(command, "FOLDER", folder))
-		cmd := exec.Command(words[0], words[1:]...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, out)
-		}
-	}
-	return nil
 }
 
 // namespace makes a namespace, which `ip netns` knows by the name that is returned.
@@ -180,76 +178,98 @@ func (s *stage) namespace() (string, error) {
 func (s *stage) run(invocations []invocation) (time.Duration, error) {
 	var took time.Duration
 	for _, i := range invocations {
-		cmd := exec.Command(i.arguments[0], i.arguments[1:]...)
-		cmd.Env = i.env
-		if i.stdin != "" {
-			// A file: else this process would have to copy while it waits.
-			file, err := memory(i.stdin)
-			if err != nil {
-				return 0, err
-			}
-			defer file.Close() //nolint:errcheck // it is in memory
-			cmd.Stdin = file
-		}
-		errs, err := memory("")
+		cmd, done, err := i.command()
 		if err != nil {
 			return 0, err
 		}
-		defer errs.Close() //nolint:errcheck // it is in memory
-		cmd.Stderr = errs
 		began := time.Now()
 		err = cmd.Run()
 		took += time.Since(began)
-		if err != nil {
-			said := make([]byte, 4096)
-			n, _ := errs.ReadAt(said, 0)
-			return 0, fmt.Errorf("%s: %w: %s", strings.Join(i.arguments, " "), err, bytes.TrimSpace(said[:n]))
+		if err = done(err); err != nil {
+			return 0, err
 		}
 	}
 	return took, nil
 }
 
-// clear takes away all ports of the bridge but the keeper's.
+// command is a program to start, and what makes an error of its own, and closes files.
+func (i invocation) command() (*exec.Cmd, func(error) error, error) {
+	cmd := exec.Command(i.arguments[0], i.arguments[1:]...)
+	cmd.Env = i.env
+	// Files: else this process would have to copy while it waits.
+	in, err := memory(i.stdin)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := memory("")
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd.Stdin, cmd.Stderr = in, out
+	return cmd, func(err error) error {
+		said := make([]byte, 4096)
+		n, _ := out.ReadAt(said, 0)
+		_, _ = in.Close(), out.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(i.arguments, " "), err, bytes.TrimSpace(said[:n]))
+		}
+		return nil
+	}, nil
+}
+
+// clear takes away all links that came since the stage was made.
 func (s *stage) clear() error {
 	links, err := testbed.Links()
 	if err != nil {
 		return err
 	}
 	for _, link := range links {
-		if attrs := link.Attrs(); attrs.MasterIndex == s.bridge.Attrs().Index && attrs.Name != "veth0" {
+		if name := link.Attrs().Name; !s.stays[name] {
 			if err := netlink.LinkDel(link); err != nil && !errors.Is(err, syscall.ENODEV) {
-				return fmt.Errorf("deleting %s: %w", attrs.Name, err)
+				return fmt.Errorf("deleting %s: %w", name, err)
 			}
 		}
 	}
 	return nil
 }
 
+// times are those of a peer's runs.
+type times struct{ connect, disconnect []time.Duration }
+
 // measure lets some peers connect a namespace each, by turns, and returns their times in the
 // order of the peers.
-func (s *stage) measure(peers []peer, runs int) ([][]time.Duration, error) {
-	times := make([][]time.Duration, len(peers))
+func (s *stage) measure(peers []peer, runs int) ([]times, error) {
+	all := make([]times, len(peers))
 	order := make([]int, len(peers))
 	for i := range order {
 		order[i] = i
 	}
 	for n := range runs {
 		for _, i := range order {
-			p := peers[i]
-			name, err := s.namespace()
-			if err != nil {
-				return nil, err
+			if err := s.once(peers[i], n, &all[i]); err != nil {
+				return nil, fmt.Errorf("%s: %w", peers[i].name, err)
 			}
-			took, err := s.run(p.connect(s, name, n))
-			if err == nil && p.disconnect != nil {
-				_, err = s.run(p.disconnect(s, name, n))
-			}
-			if err = errors.Join(err, s.clear()); err != nil {
-				return nil, fmt.Errorf("%s: %w", p.name, err)
-			}
-			times[i] = append(times[i], took)
 		}
 		order = append(order[1:], order[0]) // nobody always comes behind the same
 	}
-	return times, nil
+	return all, nil
+}
+
+func (s *stage) once(p peer, n int, t *times) error {
+	name, err := s.namespace()
+	if err != nil {
+		return err
+	}
+	took, err := s.run(p.connect(s, name, n))
+	if err != nil {
+		return err
+	}
+	t.connect = append(t.connect, took)
+	if p.disconnect != nil {
+		if took, err = s.run(p.disconnect(s, name, n)); err != nil {
+			return err
+		}
+		t.disconnect = append(t.disconnect, took)
+	}
+	return errors.Join(s.clear(), dropNamespace(name))
 }

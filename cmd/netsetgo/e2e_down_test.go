@@ -116,7 +116,7 @@ var _ = Describe("down, with the kernel", Label("root"), func() {
 			ip link set port master brg0; ip link set port type bridge_slave learning off
 			ip link set port up; ip link set wire up; ip link set brg0 up
 		`)
-		Eventually(func() string { return host.Must("ip", "link", "show", "brg0") }).Should(ContainSubstring("LOWER_UP"))
+		Eventually(func() string { return host.Must("ip", "link", "show", "brg0") }).Should(ContainSubstring("state UP"))
 		before = host.State()
 		up(host, container)
 		Expect(container.Pings("10.10.10.1")).To(BeTrue())

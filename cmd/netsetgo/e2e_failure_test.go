@@ -33,7 +33,7 @@ var _ = Describe("a run that fails", Label("root"), func() {
 	},
 		Entry("a bridge has the name in the container", "", "ip link add veth1 type bridge", "",
 			"making veth1 in the container: a network interface of that name is there already, and isn't netsetgo's; remove it, or choose another -containerInterface"),
-		Entry("a veth has the name in the container", "", "ip link add veth1 type veth peer name veth0; ip link set veth1 up", "",
+		Entry("a veth has the name in the container", "", "ip link add veth1 type veth peer name veth0; ip link set veth1 up; timeout 5 sh -c 'until ip link show veth1 | grep -q NO-CARRIER; do :; done'", "",
 			"a network interface of that name is there already"),
 		Entry("lo has it as an altname", "", "ip link property add dev lo altname eth0", "-containerInterface eth0",
 			"a network interface of that name is there already"),

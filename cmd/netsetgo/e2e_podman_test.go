@@ -27,6 +27,7 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 		// Nothing of podman's that the machine has is looked at, or kept.
 		host.Must("mount", "-t", "tmpfs", "tmpfs", "/var/lib")
 		host.Must("mount", "-t", "tmpfs", "tmpfs", "/run", "-o", "mode=755")
+		host.Must("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")
 		before = host.State()
 	})
 

@@ -22,13 +22,14 @@ const maxBatch = 64
 
 // open opens the sockets in the namespace of the calling thread. In a container, nobody
 // has to do with nftables.
-func open(isHost bool) (configurer.Conn, error) {
+func (s System) open(isHost bool) (configurer.Conn, error) {
 	// Words beside the errno; errors without the request in them; dumps that can
 	// be asked for one link only (NETLINK_* options, linux/netlink.h).
 	route, err := openSocket(unix.NETLINK_ROUTE, unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK)
 	if err != nil {
 		return nil, err
 	}
+	route.sent = s.Sent
 	c := &conn{socket: route}
 	if !isHost {
 		return c, nil
@@ -41,6 +42,7 @@ func open(isHost bool) (configurer.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+	filter.sent = s.Sent
 	c.firewall = &filter
 	return c, nil
 }

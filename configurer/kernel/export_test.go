@@ -27,7 +27,7 @@ func ForgetEach(connection configurer.Conn, change configurer.ForgetFlows) error
 // Answered is a connection to what stands for the kernel: it is told each datagram that is
 // sent, and returns those that come back.
 func Answered(answer func(sent []byte) [][]byte) configurer.Conn {
-	return &conn{socket{&answered{answer: answer}}, &socket{&answered{answer: answer}}}
+	return &conn{socket{wire: &answered{answer: answer}}, &socket{wire: &answered{answer: answer}}}
 }
 
 type answered struct {

@@ -13,7 +13,11 @@ import (
 )
 
 // System is the kernel that this process runs on.
-type System struct{}
+type System struct {
+	// Sent is told the type of each message that is sent to a connection, for who counts
+	// them; nil where nobody does.
+	Sent func(kind uint16)
+}
 
 var _ configurer.Kernel = System{}
 
@@ -124,13 +128,13 @@ var errAstray = errors.New("netsetgo couldn't come back from a container's netwo
 // written from then on: those are of the namespace of who writes them.
 func (s System) Connect(container *os.File) (conn configurer.Conn, err error) {
 	if container == nil {
-		return open(true)
+		return s.open(true)
 	}
 	runtime.LockOSThread()
 	own, err := s.refuseOwn(container)
 	if err == nil {
 		defer func() { _ = unix.Close(own) }()
-		conn, err = enter(container)
+		conn, err = s.enter(container)
 		if back := unix.Setns(own, unix.CLONE_NEWNET); back != nil {
 			astray.Store(true)
 			if err == nil {
@@ -143,11 +147,11 @@ func (s System) Connect(container *os.File) (conn configurer.Conn, err error) {
 	return conn, err
 }
 
-func enter(container *os.File) (configurer.Conn, error) {
+func (s System) enter(container *os.File) (configurer.Conn, error) {
 	if err := unix.Setns(int(container.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("entering the container's network namespace: %w", err)
 	}
-	return open(false)
+	return s.open(false)
 }
 
 // refuseOwn compares a namespace with that of the calling thread, which it opens.

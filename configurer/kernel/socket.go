@@ -11,7 +11,10 @@ import (
 )
 
 // socket asks the kernel, and reads what it answers.
-type socket struct{ wire }
+type socket struct {
+	wire
+	sent func(kind uint16) // nil where nobody counts
+}
 
 // wire carries datagrams to the kernel and back.
 type wire interface {
@@ -50,7 +53,7 @@ func openSocket(protocol int, options ...int) (socket, error) {
 			return socket{}, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
 		}
 	}
-	return socket{&netlinkSocket{fd: fd}}, nil
+	return socket{wire: &netlinkSocket{fd: fd}}, nil
 }
 
 func (s *netlinkSocket) close() error {
@@ -100,11 +103,7 @@ func (s *socket) askOne(request *nl.NetlinkRequest) ([]byte, error) {
 // exchange sends requests in one datagram and collects the answers. Its error is
 // one of sending: then nothing was done.
 func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
-	var datagram []byte
-	for _, request := range requests {
-		datagram = append(datagram, request.Serialize()...)
-	}
-	if err := s.send(datagram); err != nil {
+	if err := s.send(s.datagram(requests)); err != nil {
 		return nil, err
 	}
 	answers := make([]answer, len(requests))
@@ -127,6 +126,18 @@ func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
 		}
 	}
 	return answers, nil
+}
+
+// datagram puts requests together.
+func (s *socket) datagram(requests []*nl.NetlinkRequest) []byte {
+	var datagram []byte
+	for _, request := range requests {
+		datagram = append(datagram, request.Serialize()...)
+		if s.sent != nil {
+			s.sent(request.Type)
+		}
+	}
+	return datagram
 }
 
 // take adds a message to the answer and says whether it is the last.

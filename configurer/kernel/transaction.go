@@ -50,10 +50,7 @@ func (c *conn) transact(batch []configurer.Step) error {
 
 // transact sends requests as one transaction and waits for the answer to the last.
 func (s *socket) transact(requests []*nl.NetlinkRequest, last uint32) error {
-	var datagram []byte
-	for _, request := range requests {
-		datagram = append(datagram, request.Serialize()...)
-	}
+	datagram := s.datagram(requests)
 	if len(datagram) > sendSize {
 		if err := s.allow(len(datagram)); err != nil {
 			return err

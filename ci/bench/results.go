@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+)
+
+// Where results are kept.
+const (
+	resultsFile = "ci/bench/RESULTS.md"
+	timesFile   = "ci/bench/times.svg"
+	growthFile  = "ci/bench/growth.svg"
+)
+
+// writeResults writes down what was measured.
+func writeResults(reports []report) error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return err
+	}
+	var text strings.Builder
+	_, _ = fmt.Fprintf(&text, "# What netsetgo costs\n\nWritten by `make bench`, on Linux %s with %d cores. Times are of this one run, and their ratios are what counts.\n\n"+
+		"![time per container](times.svg)\n\n![time of the next container](growth.svg)\n\n", unix.ByteSliceToString(name.Release[:]), cores())
+	var bars []bar
+	var times []named
+	var lines []growth
+	for _, r := range reports {
+		_, _ = fmt.Fprintf(&text, "```\n%s\n```\n\n", strings.Trim(r.Text, "\n"))
+		bars, times, lines = append(bars, r.Bars...), append(times, r.Times...), append(lines, r.Growth...)
+	}
+	_, _ = fmt.Fprintf(&text, "## Bars\n\n```\n%s```\n\n%s", table(bars), reasons)
+	if err := os.WriteFile(resultsFile, []byte(text.String()), 0o644); err != nil { //nolint:gosec // for all to read
+		return err
+	}
+	if err := plotTimes(times); err != nil {
+		return fmt.Errorf("drawing %s: %w", timesFile, err)
+	}
+	if err := plotGrowth(lines); err != nil {
+		return fmt.Errorf("drawing %s: %w", growthFile, err)
+	}
+	return nil
+}
+
+func cores() int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return 0
+	}
+	return set.Count()
+}
+
+// reasons are those of the bars that are missed.
+const reasons = `## Why some are missed
+
+TODO
+`
+
+func plotTimes(times []named) error {
+	p := plot.New()
+	p.Title.Text = "one container to a bridge that is there"
+	p.X.Label.Text = "milliseconds, process start included"
+	p.X.Min = 0
+	names := make([]string, len(times))
+	for i, t := range times {
+		at := len(times) - 1 - i // the first on top
+		names[at] = t.Name
+		values := make(plotter.Values, len(times))
+		values[at] = t.Value
+		bars, err := plotter.NewBarChart(values, vg.Points(14))
+		if err != nil {
+			return err
+		}
+		bars.Horizontal = true
+		bars.Color = color.Gray{Y: 170}
+		if strings.HasPrefix(t.Name, "netsetgo") {
+			bars.Color = plotutil.Color(1)
+		}
+		bars.LineStyle.Width = 0
+		p.Add(bars)
+	}
+	p.NominalY(names...)
+	return p.Save(8*vg.Inch, 3*vg.Inch, timesFile)
+}
+
+func plotGrowth(lines []growth) error {
+	p := plot.New()
+	p.Title.Text = "the next container, against how many are there"
+	p.X.Label.Text = "containers on the bridge"
+	p.Y.Label.Text = "milliseconds"
+	p.Y.Min = 0
+	var drawn []any
+	for _, line := range lines {
+		points := make(plotter.XYs, len(line.Counts))
+		for i := range points {
+			points[i] = plotter.XY{X: line.Counts[i], Y: line.Times[i]}
+		}
+		drawn = append(drawn, line.Name, points)
+	}
+	if err := plotutil.AddLines(p, drawn...); err != nil {
+		return err
+	}
+	p.Legend.Top, p.Legend.Left = true, true
+	return p.Save(8*vg.Inch, 4*vg.Inch, growthFile)
+}
