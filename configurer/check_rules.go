@@ -49,7 +49,7 @@ func (c *comparison) compareProtection() error {
 func (c *comparison) compareRules() error {
 	for _, table := range firewall.Tables() {
 		what := fmt.Sprintf("rules of table %s %s", table.Family, firewall.Name)
-		at, err := c.host.Table(table)
+		at, err := c.host.Table(table.Outline())
 		if err != nil {
 			return err
 		}

@@ -191,10 +191,10 @@ var errSwapped = errors.New("the container removed or replaced its interface mea
 // names of the owner, the last of which says that the attachment is complete.
 func (r *run) own(host, peer Link) error {
 	name := r.config.ContainerInterface
-	// To be asked about also settles a link's carrier, which the kernel otherwise
-	// does later: up to then packets are lost. So too the bridge's, for its first port.
+	// The kernel settles a link's carrier later, and up to then packets are lost. So too the
+	// bridge's, for its first port.
 	for _, index := range []int{host.Index, host.Master} {
-		link, err := r.host.Link(Which{Index: index})
+		link, err := r.settleLink(index)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("looking at the host link of %s: %w", name, err)
 		}
@@ -219,6 +219,21 @@ func (r *run) own(host, peer Link) error {
 		return fmt.Errorf("configuring %s in the container: %w", name, errSwapped)
 	}
 	return err
+}
+
+// settleLink reads a link when it carries: from Linux 6.8 on to be asked about settles that
+// (rtnl_getlink, net/core/rtnetlink.c). A container that takes its end down isn't waited for long.
+func (r *run) settleLink(index int) (Link, error) {
+	const longest = 200 * time.Millisecond
+	for began := time.Now(); ; {
+		link, err := r.host.Link(Which{Index: index})
+		if err != nil || link.Running || time.Since(began) > longest {
+			return link, err
+		}
+		if err := r.wait(); err != nil {
+			return link, err
+		}
+	}
 }
 
 // settleIPv6 waits until the kernel has done what it does later with a new address of IPv6:

@@ -28,7 +28,7 @@ func (h *Host) Diagnose(netConfig netsetgo.NetworkConfig) ([]netsetgo.Difference
 }
 
 func (c *comparison) diagnose() error {
-	_, err := c.host.Table(firewall.Tables()[0])
+	_, err := c.host.Table(firewall.Outlines()[0])
 	if errors.Is(err, ErrNoFirewall) {
 		c.differs("nftables in the kernel", present, missing, "modprobe nf_tables")
 		return nil

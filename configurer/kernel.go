@@ -103,7 +103,7 @@ type Reader interface {
 	NamespaceID(namespace *os.File) (int, error)
 	// Table looks at a table of netsetgo's, and at the chains that it should have; the
 	// zero TableAt where there is no such table.
-	Table(table firewall.Table) (TableAt, error)
+	Table(outline firewall.Outline) (TableAt, error)
 	// Rules are those of a table of netsetgo's in their order, by their comments; none
 	// where there is no table.
 	Rules(family firewall.Family) ([]RuleAt, error)
@@ -163,7 +163,7 @@ type Link struct {
 	Name     string
 	Kind     string // as in `ip link add type`; "" for a device of hardware
 	Up       bool   // asked to be (IFF_UP)
-	Running  bool   // and has a carrier (IFF_RUNNING)
+	Running  bool   // and the kernel has seen its carrier (IF_OPER_UP, linux/if.h)
 	MTU      int    // in bytes
 	MAC      net.HardwareAddr
 	Master   int  // the index of the bridge that it is a port of; 0 for none

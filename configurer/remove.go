@@ -40,7 +40,7 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 // sweepRules takes the tables away where nothing of ours is left on the host, which is for
 // others' bridges only, and else what containers left in them that are gone.
 func (r *run) sweepRules() error {
-	at, err := r.host.Table(firewall.Tables()[0])
+	at, err := r.host.Table(firewall.Outlines()[0])
 	if err != nil || !at.There {
 		return err
 	}

@@ -155,7 +155,7 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 		}
 		forget = append(forget, forgetPorts(elements, "they went to containers that are gone")...)
 	}
-	for _, table := range firewall.Tables() {
+	for _, table := range firewall.Outlines() {
 		at, err := r.host.Table(table)
 		if errors.Is(err, ErrNoFirewall) {
 			continue

@@ -14,12 +14,12 @@ import (
 // rulesThere says whether all rules are there, by their number: to read them all takes
 // too long for each run, and is what check does.
 func (r *run) rulesThere() (bool, error) {
-	for _, table := range firewall.Tables() {
-		there, err := r.host.Table(table)
+	for _, outline := range firewall.Outlines() {
+		there, err := r.host.Table(outline)
 		if err != nil {
-			return false, fmt.Errorf("looking for the rules of %s: %w", table.Family, err)
+			return false, fmt.Errorf("looking for the rules of %s: %w", outline.Family, err)
 		}
-		if there.Version != firewall.Version || !maps.Equal(there.Uses, table.Uses()) {
+		if there.Version != firewall.Version || !maps.Equal(there.Uses, outline.Uses) {
 			return false, nil
 		}
 	}
@@ -98,7 +98,7 @@ func (r *run) bridgeElements(bridge Link, note lease.Note) (wanted, unwanted []f
 func (r *run) makeRules() error {
 	var steps []step
 	for _, table := range firewall.Tables() {
-		at, err := r.host.Table(table)
+		at, err := r.host.Table(table.Outline())
 		if err != nil {
 			return err
 		}

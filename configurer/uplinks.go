@@ -1,6 +1,7 @@
 package configurer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,6 +46,7 @@ func (r *run) carriers(was lease.Was) ([]firewall.Element, error) {
 		if err != nil {
 			return nil, err
 		}
+		slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) }) // the kernel has no order
 		for _, link := range links {
 			if link.Group != lease.Group {
 				r.remembered[link.Index] = link

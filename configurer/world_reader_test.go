@@ -12,7 +12,7 @@ import (
 
 // connectFirewall lets a connection read rules, sysctls and what others block.
 func (w *world) connectFirewall(conn *configurerfakes.FakeConn, s *space) {
-	conn.TableCalls(func(planned firewall.Table) (configurer.TableAt, error) {
+	conn.TableCalls(func(planned firewall.Outline) (configurer.TableAt, error) {
 		_, err := w.call("table %s", planned.Family)
 		return s.rules.at(planned.Family), err
 	})

@@ -250,10 +250,10 @@ type FakeConn struct {
 		result1 string
 		result2 error
 	}
-	TableStub        func(firewall.Table) (configurer.TableAt, error)
+	TableStub        func(firewall.Outline) (configurer.TableAt, error)
 	tableMutex       sync.RWMutex
 	tableArgsForCall []struct {
-		arg1 firewall.Table
+		arg1 firewall.Outline
 	}
 	tableReturns struct {
 		result1 configurer.TableAt
@@ -1462,11 +1462,11 @@ func (fake *FakeConn) SysctlReturnsOnCall(i int, result1 string, result2 error) 
 	}{result1, result2}
 }
 
-func (fake *FakeConn) Table(arg1 firewall.Table) (configurer.TableAt, error) {
+func (fake *FakeConn) Table(arg1 firewall.Outline) (configurer.TableAt, error) {
 	fake.tableMutex.Lock()
 	ret, specificReturn := fake.tableReturnsOnCall[len(fake.tableArgsForCall)]
 	fake.tableArgsForCall = append(fake.tableArgsForCall, struct {
-		arg1 firewall.Table
+		arg1 firewall.Outline
 	}{arg1})
 	stub := fake.TableStub
 	fakeReturns := fake.tableReturns
@@ -1487,13 +1487,13 @@ func (fake *FakeConn) TableCallCount() int {
 	return len(fake.tableArgsForCall)
 }
 
-func (fake *FakeConn) TableCalls(stub func(firewall.Table) (configurer.TableAt, error)) {
+func (fake *FakeConn) TableCalls(stub func(firewall.Outline) (configurer.TableAt, error)) {
 	fake.tableMutex.Lock()
 	defer fake.tableMutex.Unlock()
 	fake.TableStub = stub
 }
 
-func (fake *FakeConn) TableArgsForCall(i int) firewall.Table {
+func (fake *FakeConn) TableArgsForCall(i int) firewall.Outline {
 	fake.tableMutex.RLock()
 	defer fake.tableMutex.RUnlock()
 	argsForCall := fake.tableArgsForCall[i]

@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readyRuns is how many containers are connected to see when they are ready.
-const readyRuns = 1000
-
 // readyBar is how long the answer to a packet may take that is sent when up has ended: ms.
 const readyBar = 100
 
@@ -34,8 +31,8 @@ func benchReady(o options, r *report) error {
 		{what: "with an address that another had until now", flags: reused, gateway: [4]byte{10, 10, 0, 1}},
 		{what: "one more on a bridge", flags: plainFlags, gateway: [4]byte{10, 10, 0, 1}},
 	}
-	slow := 0
-	for n := range readyRuns {
+	slow, runs := 0, 5*o.runs
+	for n := range runs {
 		kind := &kinds[n%len(kinds)]
 		took, err := s.ready(kind.flags, kind.gateway)
 		if err != nil {
@@ -46,12 +43,12 @@ func benchReady(o options, r *report) error {
 			slow++
 		}
 	}
-	r.printf("\nReady: from the end of up to the answer of the gateway to a first packet, %d times: milliseconds, median (and quartiles), and the longest\n", readyRuns)
+	r.printf("\nReady: from the end of up to the answer of the gateway to a first packet, %d times: milliseconds, median (and quartiles), and the longest\n", runs)
 	for _, kind := range kinds {
 		r.row(kind.what, kind.took)
 		r.printf("    the longest %.2f\n", milli(slices.Max(kind.took)))
 	}
-	r.Bars = append(r.Bars, bar{What: fmt.Sprintf("of %d first packets, those answered after more than %d ms", readyRuns, readyBar), Value: float64(slow), Most: 0})
+	r.Bars = append(r.Bars, bar{What: fmt.Sprintf("of %d first packets, those answered after more than %d ms", runs, readyBar), Value: float64(slow), Most: 0})
 	return nil
 }
 

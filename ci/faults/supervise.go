@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +40,7 @@ type outcome struct {
 }
 
 // patience is how long a supervised run may take.
-const patience = 30 * time.Second
+var patience = 30 * time.Second * testbed.Slow
 
 // supervisor lets one process run, and puts a fault into one of its calls.
 type supervisor struct {

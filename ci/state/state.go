@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,22 @@ func (r *Reader) Read(namespace *os.File) (State, error) {
 	}()
 	read := <-done
 	return read.state, read.err
+}
+
+// Settled says whether the kernel has done what it does a moment after links changed: to look
+// at the carrier of those that are up (net/core/link_watch.c).
+func (s State) Settled() bool {
+	for fact, value := range s {
+		link, isFlags := strings.CutSuffix(fact, " flags")
+		if isFlags && strings.HasPrefix(link, "link ") && (s[link+" info kind"] == "bridge" || s[link+" info kind"] == "veth") {
+			const up, isUp = 1, "6" // IFF_UP, and IF_OPER_UP; linux/if.h
+			flags, err := strconv.ParseUint(value, 0, 32)
+			if err == nil && flags&up != 0 && (s[link+" carrier"] == "1") != (s[link+" operstate"] == isUp) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // read reads the state of the thread's namespace.

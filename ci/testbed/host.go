@@ -135,7 +135,7 @@ func Children() ([]string, error) {
 // Eventually asks again and again, for some things are done by the kernel a moment later.
 func Eventually(is func() (bool, error)) (bool, error) {
 	const pause, patience = 5 * time.Millisecond, 3 * time.Second
-	for end := time.Now().Add(patience); ; time.Sleep(pause) { //nolint:forbidigo // the kernel tells nobody
+	for end := time.Now().Add(patience * Slow); ; time.Sleep(pause) { //nolint:forbidigo // the kernel tells nobody
 		ok, err := is()
 		if ok || err != nil || time.Now().After(end) {
 			return ok, err

@@ -3,22 +3,13 @@ package testnet
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"time"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"golang.org/x/sys/unix"
 )
 
-// Slow is how many times longer than usual things may take: many where the processor is an
-// emulated one, as the environment says there.
-var Slow = slow()
-
-func slow() time.Duration {
-	if times, err := strconv.Atoi(os.Getenv("NETSETGO_SLOW")); err == nil {
-		return time.Duration(times)
-	}
-	return 1
-}
+// Slow is how many times longer than usual things may take.
+var Slow = testbed.Slow
 
 // ForwardsByLink says whether the kernel can forward IPv6 for single links (6.17 on), and not
 // for all or none only.
@@ -34,6 +25,10 @@ func LocksPorts() bool { return since(5, 18) }
 // TellsNamespaces says whether the kernel tells a process's network namespace by its pidfd
 // (6.11 on).
 func TellsNamespaces() bool { return since(6, 11) }
+
+// SettlesLinks says whether to ask about a link settles its carrier (rtnl_getlink,
+// net/core/rtnetlink.c; 6.8 on).
+func SettlesLinks() bool { return since(6, 8) }
 
 // since says whether the kernel is of a version or later.
 func since(wantedMajor, wantedMinor int) bool {

@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo/ci/state"
+	"github.com/netsetgo/netsetgo/ci/testbed"
 )
 
 // lifetime ends a process that a killed test left, in seconds.
@@ -148,13 +149,18 @@ func (p *Process) Pings(address string) bool {
 }
 
 // State is everything that netsetgo could change of a namespace, as package state reads it,
-// one fact a line. It isn't written to the spec's report.
+// one fact a line, when the kernel is done with what it does a moment later. It isn't written
+// to the spec's report.
 func (p *Process) State() string {
 	GinkgoHelper()
 	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = namespace.Close() }()
-	facts, err := p.reader.Read(namespace)
+	var facts state.State
+	_, err = testbed.Eventually(func() (bool, error) {
+		facts, err = p.reader.Read(namespace)
+		return facts.Settled(), err
+	})
 	Expect(err).NotTo(HaveOccurred())
 	return facts.String()
 }

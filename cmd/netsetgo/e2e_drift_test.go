@@ -145,7 +145,7 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 		Entry("the host link's bridge, to none", "", "ip link set dev veth0 nomaster",
 			"master of veth0 is none, asked for is brg0; to mend it: ip link set dev veth0 master brg0",
 			"port veth0 is learning off"+portLost, macLost),
-		Entry("the host link's bridge, to another", "", "ip link add name lab up type bridge; ip link set dev veth0 master lab",
+		Entry("the host link's bridge, to another", "", "ip link add name lab type bridge; ip link set dev lab addrgenmode none; ip link set dev lab up; ip link set dev veth0 master lab",
 			"master of veth0 is lab, asked for is brg0; to mend it: ip link set dev veth0 master brg0",
 			"port veth0 is learning on"+portLost, macLost),
 		Entry("the host link's group", "", "ip link set dev veth0 group 7",

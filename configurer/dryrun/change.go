@@ -169,7 +169,7 @@ func (c *conn) addPair(change configurer.AddPair) error {
 		return err
 	}
 	host := configurer.Link{
-		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC,
+		Name: change.Name, Kind: "veth", Up: true, Running: true, MTU: change.MTU, MAC: change.MAC,
 		Master: change.Master, Group: change.Group, PeerNamespace: number, Port: configurer.Port{Learning: true, CanLock: canLock},
 	}
 	peer := configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC}
@@ -177,7 +177,7 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
 	*change.Index = host.Index
-	return nil
+	return c.set(change.Master, func(bridge *configurer.Link) { bridge.Running = true })
 }
 
 // locksPorts says whether the kernel knows of locked ports, which it tells of a port only: so it
@@ -226,9 +226,9 @@ func (c *conn) addAddress(change configurer.AddAddress) error {
 // wholeTable is a table as it is once all of it was made: nothing else is done to one.
 func wholeTable(change configurer.AddTable) configurer.TableAt {
 	at := configurer.TableAt{There: true, Version: change.Version}
-	for _, table := range firewall.Tables() {
-		if table.Family == change.Family {
-			at.Uses = table.Uses()
+	for _, outline := range firewall.Outlines() {
+		if outline.Family == change.Family {
+			at.Uses = outline.Uses
 		}
 	}
 	return at

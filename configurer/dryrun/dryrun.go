@@ -160,7 +160,7 @@ func (c *conn) Routes() ([]configurer.Route, error) {
 }
 
 // Table implements configurer.Reader.
-func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
+func (c *conn) Table(table firewall.Outline) (configurer.TableAt, error) {
 	if at, changed := c.space.tables[table.Family]; changed {
 		return at, nil
 	}

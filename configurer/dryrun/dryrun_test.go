@@ -172,7 +172,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(hostLink.Peer).To(BeNumerically("<", 0))
 		Expect(hostLink).To(Equal(configurer.Link{
-			Index: *change.Index, Name: "veth1", Kind: "veth", Up: true, MTU: 1400, MAC: change.MAC, Master: 3, Group: 7,
+			Index: *change.Index, Name: "veth1", Kind: "veth", Up: true, Running: true, MTU: 1400, MAC: change.MAC, Master: 3, Group: 7,
 			Peer: hostLink.Peer, PeerNamespace: 5, Port: configurer.Port{Learning: true, CanLock: true},
 		}))
 		peer := configurer.Link{Index: hostLink.Peer, Name: "eth0", Kind: "veth", MTU: 1400, MAC: change.PeerMAC, Peer: hostLink.Index}

@@ -82,6 +82,15 @@ const Version = "5"
 // Tables are all of netsetgo's, without elements: the same on every host.
 func Tables() []Table { return []Table{routed(), bridged()} }
 
+// Outlines are those of Tables, for runs that find them in place: to put the rules themselves
+// together takes longer than to ask the kernel for their number.
+func Outlines() []Outline {
+	return []Outline{
+		{Inet, map[string]int{"publish": 8, "raw": 2, "prerouting": 1, "output": 1, "postrouting": 4, "forward": 10}},
+		{Bridge, map[string]int{"prerouting": 19, "postrouting": 2}},
+	}
+}
+
 func routed() Table {
 	publish := func(family string, to Set, fields ...Field) Rule {
 		proto := Family4

@@ -107,7 +107,15 @@ var _ = Describe("the tables", Label("unit"), func() {
 		table := firewall.Table{Chains: []firewall.Chain{
 			{Name: "a", Rules: []firewall.Rule{drop, drop}}, {Name: "b", Rules: []firewall.Rule{jump, drop, jump}}, {Name: "c"},
 		}}
-		Expect(table.Uses()).To(Equal(map[string]int{"a": 2 + 2, "b": 3, "c": 0}))
+		Expect(table.Outline()).To(Equal(firewall.Outline{Uses: map[string]int{"a": 2 + 2, "b": 3, "c": 0}}))
+	})
+
+	It("have outlines that are written down", func() {
+		var outlines []firewall.Outline
+		for _, table := range firewall.Tables() {
+			outlines = append(outlines, table.Outline())
+		}
+		Expect(firewall.Outlines()).To(Equal(outlines))
 	})
 
 	It("are made anew each time: nobody changes them for others", func() {

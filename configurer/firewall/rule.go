@@ -26,8 +26,15 @@ type Table struct {
 	Chains []Chain
 }
 
-// Uses counts, for each chain, its rules and the jumps to it, as the kernel does.
-func (t Table) Uses() map[string]int {
+// Outline is a table by what the kernel counts of it.
+type Outline struct {
+	Family Family
+	// Uses counts, for each chain, its rules and the jumps to it.
+	Uses map[string]int
+}
+
+// Outline counts as the kernel does.
+func (t Table) Outline() Outline {
 	uses := map[string]int{}
 	for _, chain := range t.Chains {
 		uses[chain.Name] += len(chain.Rules)
@@ -37,7 +44,7 @@ func (t Table) Uses() map[string]int {
 			}
 		}
 	}
-	return uses
+	return Outline{t.Family, uses}
 }
 
 // Set is a set, or a map where it has Data.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
@@ -58,7 +59,7 @@ func (c *conn) Rules(family firewall.Family) ([]configurer.RuleAt, error) {
 }
 
 // Table implements configurer.Reader, in one exchange.
-func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
+func (c *conn) Table(table firewall.Outline) (configurer.TableAt, error) {
 	filter, err := c.filter()
 	if err != nil {
 		return configurer.TableAt{}, err
@@ -66,10 +67,11 @@ func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
 	asks := filterRequest(unix.NFT_MSG_GETTABLE, 0, table.Family)
 	asks.AddData(text(unix.NFTA_TABLE_NAME, firewall.Name))
 	requests := []*nl.NetlinkRequest{asks}
-	for _, chain := range table.Chains {
+	chains := slices.Sorted(maps.Keys(table.Uses))
+	for _, chain := range chains {
 		asks := filterRequest(unix.NFT_MSG_GETCHAIN, 0, table.Family)
 		asks.AddData(text(unix.NFTA_CHAIN_TABLE, firewall.Name))
-		asks.AddData(text(unix.NFTA_CHAIN_NAME, chain.Name))
+		asks.AddData(text(unix.NFTA_CHAIN_NAME, chain))
 		requests = append(requests, asks)
 	}
 	answers, err := filter.exchange(requests)
@@ -95,7 +97,7 @@ func (c *conn) Table(table firewall.Table) (configurer.TableAt, error) {
 			at.There, at.Version = true, readComment(attrs[tableUserdata])
 			continue
 		}
-		at.Uses[table.Chains[i-1].Name] = int(bigNumber(attrs[unix.NFTA_CHAIN_USE]))
+		at.Uses[chains[i-1]] = int(bigNumber(attrs[unix.NFTA_CHAIN_USE]))
 	}
 	return at, nil
 }

@@ -99,7 +99,7 @@ var _ = Describe("reading what nft(8) made", Label("root"), onHost, func() {
 			nft add rule inet other a accept comment '"of another table"'`)
 		for _, table := range firewall.Tables() {
 			Expect(conn.Rules(table.Family)).To(BeEmpty())
-			Expect(conn.Table(table)).To(HaveField("There", false))
+			Expect(conn.Table(table.Outline())).To(HaveField("There", false))
 		}
 		tablesByNft()
 		sh("nft flush table inet netsetgo")
@@ -111,33 +111,33 @@ var _ = Describe("reading what nft(8) made", Label("root"), onHost, func() {
 		conn := connect(nil)
 		tablesByNft()
 		for _, table := range firewall.Tables() {
-			Expect(conn.Table(table)).To(Equal(configurer.TableAt{There: true, Version: firewall.Version, Uses: table.Uses()}))
+			Expect(conn.Table(table.Outline())).To(Equal(configurer.TableAt{There: true, Version: firewall.Version, Uses: table.Outline().Uses}))
 		}
 		table := firewall.Tables()[0]
 		By("seeing one rule less, and one more")
 		sh("nft delete rule inet netsetgo raw handle $(nft -a list chain inet netsetgo raw | sed -n 's/.*senders.*handle //p')")
-		uses := table.Uses()
+		uses := table.Outline().Uses
 		uses["raw"]--
-		Expect(conn.Table(table)).To(HaveField("Uses", uses))
+		Expect(conn.Table(table.Outline())).To(HaveField("Uses", uses))
 		sh("nft add rule inet netsetgo output counter")
 		uses["output"]++
-		Expect(conn.Table(table)).To(HaveField("Uses", uses))
+		Expect(conn.Table(table.Outline())).To(HaveField("Uses", uses))
 		By("seeing a chain less")
 		sh("nft flush chain inet netsetgo raw; nft delete chain inet netsetgo raw")
 		delete(uses, "raw")
-		Expect(conn.Table(table)).To(HaveField("Uses", uses))
+		Expect(conn.Table(table.Outline())).To(HaveField("Uses", uses))
 		By("seeing rules flushed, or all of it")
 		sh("nft flush table inet netsetgo")
-		Expect(conn.Table(table)).To(And(HaveField("There", true), HaveField("Uses", HaveKeyWithValue("forward", 0))))
+		Expect(conn.Table(table.Outline())).To(And(HaveField("There", true), HaveField("Uses", HaveKeyWithValue("forward", 0))))
 		sh("nft flush ruleset")
-		Expect(conn.Table(table)).To(And(HaveField("There", false), HaveField("Uses", BeEmpty())))
+		Expect(conn.Table(table.Outline())).To(And(HaveField("There", false), HaveField("Uses", BeEmpty())))
 	})
 
 	It("tells another version from its own, and none", func() {
 		conn := connect(nil)
 		sh(`nft add table inet netsetgo '{ comment "0.9 of yesterday"; }'; nft add table bridge netsetgo`)
-		Expect(conn.Table(firewall.Tables()[0])).To(And(HaveField("There", true), HaveField("Version", "0.9 of yesterday")))
-		Expect(conn.Table(firewall.Tables()[1])).To(And(HaveField("There", true), HaveField("Version", "")))
+		Expect(conn.Table(firewall.Outlines()[0])).To(And(HaveField("There", true), HaveField("Version", "0.9 of yesterday")))
+		Expect(conn.Table(firewall.Outlines()[1])).To(And(HaveField("There", true), HaveField("Version", "")))
 	})
 
 	It("finds elements of each set, and of maps with their data", func() {

@@ -229,7 +229,7 @@ var questions = []func(t *testing.T, conn configurer.Conn){
 		}
 	},
 	func(_ *testing.T, conn configurer.Conn) { _, _ = conn.Rules(firewall.Tables()[0].Family) },
-	func(_ *testing.T, conn configurer.Conn) { _, _ = conn.Table(firewall.Tables()[0]) },
+	func(_ *testing.T, conn configurer.Conn) { _, _ = conn.Table(firewall.Outlines()[0]) },
 	func(t *testing.T, conn configurer.Conn) {
 		for _, table := range firewall.Tables() {
 			for _, set := range table.Sets {

@@ -21,7 +21,7 @@ var _ = Describe("reading links", Label("root"), onHost, func() {
 		Expect(found).To(Equal(configurer.Link{
 			Index: found.Index, Name: "b", Kind: "bridge", Up: true, MTU: 1300, MAC: mac("02:00:00:00:00:09"),
 			Group: 42, Alias: "some text", Altnames: []string{"long-name", "netsetgo:a:b:10.0.0.1"},
-			PeerNamespace: configurer.SameNamespace, Settings: configurer.Settings{AcceptRA: 1, HasIPv6: true, HasForce: true},
+			PeerNamespace: configurer.SameNamespace, Settings: configurer.Settings{AcceptRA: 1, HasIPv6: true, HasForce: testnet.ForwardsByLink()},
 		}))
 		Expect(sh("ip -oneline link show b")).To(HavePrefix("%d: b", found.Index))
 		for _, which := range []configurer.Which{

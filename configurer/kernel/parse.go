@@ -17,6 +17,9 @@ import (
 // attrType takes the flags off an attribute's type (linux/netlink.h).
 const attrType = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 
+// operUp is IF_OPER_UP, linux/if.h.
+const operUp = 6
+
 // defaultMetric6 stands where no metric was given (IP6_RT_PRIO_USER,
 // linux/ipv6_route.h).
 const defaultMetric6 = 1024
@@ -76,13 +79,14 @@ func parseLink(message []byte) (configurer.Link, error) {
 	link := configurer.Link{
 		Index:         int(header.Index),
 		Up:            header.Flags&unix.IFF_UP != 0,
-		Running:       header.Flags&unix.IFF_RUNNING != 0,
 		PeerNamespace: configurer.SameNamespace,
 	}
 	for kind, value := range attrs {
 		switch kind {
 		case unix.IFLA_IFNAME:
 			link.Name = unix.ByteSliceToString(value)
+		case unix.IFLA_OPERSTATE:
+			link.Running = len(value) > 0 && value[0] == operUp
 		case unix.IFLA_MTU:
 			link.MTU = int(number(value))
 		case unix.IFLA_ADDRESS:

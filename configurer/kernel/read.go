@@ -197,7 +197,10 @@ func (c *conn) PortMACs(port configurer.Link) ([]net.HardwareAddr, error) {
 			if len(mac) != 6 {
 				return nil, errShort
 			}
-			macs = append(macs, mac)
+			// With VLANs it is there once for all, and once for that of packets without one.
+			if !slices.ContainsFunc(macs, func(other net.HardwareAddr) bool { return slices.Equal(other, mac) }) {
+				macs = append(macs, mac)
+			}
 		}
 	}
 	return macs, nil

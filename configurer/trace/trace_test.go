@@ -192,7 +192,7 @@ var _ = Describe("showing changes", Label("unit"), func() {
 		It("is read as it is of the firewall, with its error", func() {
 			set := firewall.PortMaps()[0]
 			elements := firewall.Sender(net.HardwareAddr{2, 0, 0, 0, 0, 1}, []netip.Addr{netip.MustParseAddr("10.10.10.2")})
-			table := firewall.Tables()[0]
+			table := firewall.Outlines()[0]
 			at := configurer.TableAt{There: true, Version: "7", Uses: map[string]int{"a": 3}}
 			inner.TableReturns(at, errBroken)
 			inner.RulesReturns([]configurer.RuleAt{{Chain: "a", Why: "b"}}, errBroken)
