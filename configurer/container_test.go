@@ -3,6 +3,7 @@ package configurer_test
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -66,6 +67,20 @@ var _ = Describe("the container's side", Label("unit"), func() {
 		w.log = nil
 		Expect(container.Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.log).To(BeEmpty())
+	})
+
+	It("waits until the carrier is seen, but not for long", func() {
+		w, container := hosted(netsetgo.NetworkConfig{})
+		w.unseen = 5
+		Expect(container.Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(w.unseen).To(BeZero())
+		w, container = hosted(netsetgo.NetworkConfig{})
+		const never = 1 << 30
+		w.unseen = never
+		began := time.Now()
+		Expect(container.Apply(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(time.Since(began)).To(BeNumerically("<", 5*time.Second))
+		Expect(w.unseen).To(BeNumerically("<", never-5))
 	})
 
 	It("leaves lo alone where it is up", func() {

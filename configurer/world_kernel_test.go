@@ -160,7 +160,12 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 	if found == nil {
 		return configurer.Link{}, configurer.ErrNotFound
 	}
-	return found.view(), nil
+	link := found.view()
+	if link.Running && found.peer != nil && w.unseen > 0 {
+		w.unseen--
+		link.Running = false
+	}
+	return link, nil
 }
 
 func (w *world) links(s *space, doing string, which func(*device) bool) ([]configurer.Link, error) {
