@@ -62,9 +62,11 @@ func (s State) Settled() bool {
 	for fact, value := range s {
 		link, isFlags := strings.CutSuffix(fact, " flags")
 		if isFlags && strings.HasPrefix(link, "link ") && (s[link+" info kind"] == "bridge" || s[link+" info kind"] == "veth") {
-			const up, isUp = 1, "6" // IFF_UP, and IF_OPER_UP; linux/if.h
+			// IFF_UP, IF_OPER_UNKNOWN and IF_OPER_UP; linux/if.h.
+			const up, operUnknown, operUp = 1, "0", "6"
 			flags, err := strconv.ParseUint(value, 0, 32)
-			if err == nil && flags&up != 0 && (s[link+" carrier"] == "1") != (s[link+" operstate"] == isUp) {
+			state := s[link+" operstate"]
+			if err == nil && flags&up != 0 && (state == operUnknown || (s[link+" carrier"] == "1") != (state == operUp)) {
 				return false
 			}
 		}

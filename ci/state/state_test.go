@@ -28,6 +28,22 @@ var _ = Describe("differences", Label("unit"), func() {
 	})
 })
 
+var _ = Describe("a state", Label("unit"), func() {
+	DescribeTable("is settled", func(kind, flags, carrier, operstate string, settled bool) {
+		Expect(state.State{
+			"link a info kind": kind, "link a flags": flags, "link a carrier": carrier, "link a operstate": operstate,
+		}.Settled()).To(Equal(settled))
+	},
+		Entry("where a link is down", "veth", "0x1002", "0", "2", true),
+		Entry("where one is up and carries", "veth", "0x11043", "1", "6", true),
+		Entry("where it carries, and that isn't seen yet: not", "veth", "0x11043", "1", "3", false),
+		Entry("where it carries no more, and that isn't seen yet: not", "bridge", "0x1043", "0", "6", false),
+		Entry("where nobody has looked yet: not", "bridge", "0x1043", "0", "0", false),
+		Entry("where it doesn't carry", "bridge", "0x1003", "0", "2", true),
+		Entry("where nobody ever looks", "dummy", "0x1043", "1", "0", true),
+	)
+})
+
 var _ = Describe("the state of a namespace", Label("root"), func() {
 	var host *testnet.Host
 	var namespace *os.File
