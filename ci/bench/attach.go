@@ -34,13 +34,13 @@ func benchAttach(o options, r *report) error {
 	r.printf("What any Go program with these packages would take at least, its start and the kernel's part of the floor: %.2f ms, %.2f times the floor.\n",
 		milli(least), float64(least)/float64(medians[floorName]))
 	r.Bars = append(r.Bars,
-		bar{What: "netsetgo -nat=false / the floor", Value: ratio(plainName, floorName), Most: 2, Limit: 4},
-		bar{What: "netsetgo -nat=false / CNI", Value: ratio(plainName, cniName), Most: 0.22, Limit: 0.6},
-		bar{What: "netsetgo / CNI with masquerade", Value: ratio(fullName, masqName), Most: 0.1, Limit: 0.25},
-		bar{What: "a second netsetgo / nothing, with its packages", Value: ratio(againName, idleName), Most: 1.3, Limit: 1.8},
-		bar{What: "netsetgo down where nothing is / nothing, with its packages", Value: ratio(downGoneName, idleName), Most: 1.3, Limit: 1.7},
-		bar{What: "netsetgo version / nothing, with its packages", Value: ratio(versionName, idleName), Most: 1.15, Limit: 1.3},
-		bar{What: "nothing, with netsetgo's packages / nothing, in Go", Value: ratio(idleName, emptyName), Most: 1.4, Limit: 1.6},
+		bar{What: "netsetgo -nat=false / the floor", Value: ratio(plainName, floorName), Most: 2, Limit: 4.5},
+		bar{What: "netsetgo -nat=false / CNI", Value: ratio(plainName, cniName), Most: 0.22, Limit: 0.7},
+		bar{What: "netsetgo / CNI with masquerade", Value: ratio(fullName, masqName), Most: 0.1, Limit: 0.3},
+		bar{What: "a second netsetgo / nothing, with its packages", Value: ratio(againName, idleName), Most: 1.3, Limit: 2.1},
+		bar{What: "netsetgo down where nothing is / nothing, with its packages", Value: ratio(downGoneName, idleName), Most: 1.3, Limit: 2.1},
+		bar{What: "netsetgo version / nothing, with its packages", Value: ratio(versionName, idleName), Most: 1.15, Limit: 1.5},
+		bar{What: "nothing, with netsetgo's packages / nothing, in Go", Value: ratio(idleName, emptyName), Most: 1.4, Limit: 1.7},
 	)
 	return nil
 }

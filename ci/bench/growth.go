@@ -120,11 +120,11 @@ func ports(o options, r *report) error {
 		return err
 	}
 	many, err := s.run(byNetsetgo(append(slices.Clone(fullFlags), "-publish", "10000-10999:10000")...)(s, name, 0))
+	if err == nil {
+		err = s.keep()
+	}
 	if err != nil {
 		return err
-	}
-	for _, link := range []string{"veth2", "veth3", "veth4"} { // whichever it has
-		s.stays[link] = true
 	}
 	with, err := s.measure([]peer{full}, 50)
 	if err != nil {

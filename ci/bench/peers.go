@@ -158,12 +158,17 @@ func newStage(o options, peers ...peer) (*stage, error) {
 	if s.bridge, err = netlink.LinkByName("brg0"); err != nil {
 		return nil, err
 	}
+	return s, s.keep()
+}
+
+// keep keeps all links that are there from being cleared.
+func (s *stage) keep() error {
 	links, err := testbed.Links()
 	s.stays = map[string]bool{}
 	for _, link := range links {
 		s.stays[link.Attrs().Name] = true
 	}
-	return s, err
+	return err
 }
 
 // namespace makes a namespace, which `ip netns` knows by the name that is returned.
