@@ -60,18 +60,36 @@ func (r *Reader) Read(namespace *os.File) (State, error) {
 // at the carrier of those that are up (net/core/link_watch.c).
 func (s State) Settled() bool {
 	for fact, value := range s {
-		link, isFlags := strings.CutSuffix(fact, " flags")
-		if isFlags && strings.HasPrefix(link, "link ") && (s[link+" info kind"] == "bridge" || s[link+" info kind"] == "veth") {
-			// IFF_UP, IF_OPER_UNKNOWN and IF_OPER_UP; linux/if.h.
-			const up, operUnknown, operUp = 1, "0", "6"
-			flags, err := strconv.ParseUint(value, 0, 32)
-			state := s[link+" operstate"]
-			if err == nil && flags&up != 0 && (state == operUnknown || (s[link+" carrier"] == "1") != (state == operUp)) {
-				return false
-			}
+		link, ok := strings.CutSuffix(fact, " flags")
+		if kind := s[link+" info kind"]; !ok || !strings.HasPrefix(link, "link ") || kind != "bridge" && kind != "veth" {
+			continue
+		}
+		flags, err := strconv.ParseUint(value, 0, 32)
+		if err == nil && flags&unix.IFF_UP != 0 && !s.seen(link) {
+			return false
 		}
 	}
 	return true
+}
+
+// seen says whether the carrier of a link has been looked at since it changed.
+func (s State) seen(link string) bool {
+	const unknown, up = "0", "6" // IF_OPER_*, linux/if.h
+	carries, state := s[link+" carrier"] == "1", s[link+" operstate"]
+	if state != unknown {
+		return carries == (state == up)
+	}
+	// On Linux 5.10 that of a bridge which never had a port stays unknown.
+	return carries && !s.hasPort(strings.TrimPrefix(link, "link "))
+}
+
+func (s State) hasPort(bridge string) bool {
+	for fact, value := range s {
+		if value == bridge && strings.HasPrefix(fact, "link ") && strings.HasSuffix(fact, " master") {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads the state of the thread's namespace.
