@@ -81,7 +81,13 @@ func fill(o options, p peer) (took []time.Duration, messages []int, err error) {
 			messages = append(messages, sent)
 		}
 	}
-	return took, messages, nil
+	// Else the kernel would take them apart when the next peer is measured.
+	for _, name := range names {
+		if err := dropNamespace(name); err != nil {
+			return nil, nil, err
+		}
+	}
+	return took, messages, cleared()
 }
 
 // configs are what the flags of some peers come to.
@@ -137,15 +143,12 @@ func ports(o options, r *report) error {
 	return nil
 }
 
-// anotherHost leaves the host with all that is on it, and waits until that is gone.
+// anotherHost leaves the host for a new one.
 func anotherHost() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
 		return fmt.Errorf("making another host: %w", err)
 	}
-	if err := newHost(); err != nil {
-		return err
-	}
-	return cleared()
+	return newHost()
 }
 
 // cleared waits until the kernel has taken apart the namespaces that were left: it does so one
