@@ -52,7 +52,7 @@
 //  9. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
 //     its reverse, but for the IPv6 setting, which goes with the pair.
-//  10. The host link is looked at once more, which settles its carrier, and given
+//  10. The host link is looked at until its carrier is seen, and given
 //     its owner's names: netsetgo:c:<container interface>:<id> where an id is
 //     known, and last of all netsetgo:n:…. An owner means that the attachment
 //     is complete; a link with our group and without an owner is what a killed

@@ -222,7 +222,8 @@ func (r *run) own(host, peer Link) error {
 }
 
 // settleLink reads a link when it carries: from Linux 6.8 on to be asked about settles that
-// (rtnl_getlink, net/core/rtnetlink.c). A container that takes its end down isn't waited for long.
+// (rtnl_getlink, net/core/rtnetlink.c). A container that takes its end down isn't waited for long,
+// nor is a bridge that listens to others first (STP).
 func (r *run) settleLink(index int) (Link, error) {
 	const longest = 200 * time.Millisecond
 	for began := time.Now(); ; {

@@ -38,7 +38,7 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 		if errors.Is(err, ErrNotFound) {
 			continue // its container is gone, and it is going
 		}
-		// To be asked about settles a carrier that has just come; a list doesn't.
+		// From Linux 6.8 on to be asked about settles a carrier that has just come; a list doesn't.
 		if !hostLink.Running {
 			if settled, err := host.Link(Which{Index: hostLink.Index}); err == nil {
 				hostLink.Running = settled.Running

@@ -198,14 +198,14 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 	}
 }
 
-// tryLock forgets what was read: others may have changed it meanwhile.
+// tryLock forgets what was read: others may change it meanwhile, also where the lock isn't had.
 func (r *run) tryLock(exclusive bool) error {
+	clear(r.remembered)
 	lock, err := r.kernel.TryLock(r.lock, exclusive)
 	if err != nil {
 		return err
 	}
 	r.lock = lock
-	clear(r.remembered)
 	return nil
 }
 

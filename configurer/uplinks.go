@@ -38,7 +38,11 @@ func (r *run) carriers(was lease.Was) ([]firewall.Element, error) {
 	var elements []firewall.Element
 	switch was.Sysctl {
 	case sysctlForwarding, sysctlExempt, sysctlForce:
-		if r.remembered[was.Link].Kind == kindBridge {
+		link, err := r.readOnce(was.Link)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if link.Kind == kindBridge {
 			elements = append(elements, firewall.Carrier(was.Link))
 		}
 	case sysctlForwarding6:

@@ -4,6 +4,9 @@ import "time"
 
 // benchAttach compares what connects one container to a bridge that is there.
 func benchAttach(o options, r *report) error {
+	if err := sh("echo 1 >/proc/sys/net/ipv4/ip_forward"); err != nil { // as CNI makes it
+		return err
+	}
 	s, err := newStage(o, full, masq)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ const mostContainers = 1000
 
 // benchGrowth fills a bridge, once for each of some peers.
 func benchGrowth(o options, r *report) error {
-	r.printf("\nAs a bridge fills: milliseconds of the next one, median of the last up to 100\n  %-36s %9s %9s %9s %9s\n", "there already", "1", "10", "100", "1000")
+	r.printf("\nAs a bridge fills, beside one that keeps it: milliseconds of the next one (that alone), of the ten, and of the hundreds before, their medians\n  %-36s %9s %9s %9s %9s\n", "there already", "1", "10", "100", "1000")
 	last := map[string]time.Duration{}
 	for i, p := range []peer{floor, plain, full, byCNI} {
 		if i > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -66,6 +67,9 @@ func (i invocation) peak() (float64, error) {
 		if !status.Stopped() {
 			if status.ExitStatus() != 0 {
 				return 0, done(fmt.Errorf("it ended with %d", status.ExitStatus()))
+			}
+			if peak == 0 {
+				return 0, done(errors.New("it wasn't stopped before its end"))
 			}
 			return peak, done(nil)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,8 +59,6 @@ const (
 	downGoneName = "netsetgo down, nothing there"
 )
 
-const cniPlugins = "/usr/lib/cni"
-
 // The bridges of netsetgo's: that on which all meet, with room for all that come, one with
 // the rules of a default run, and one of both families.
 var (
@@ -98,14 +97,14 @@ func byNetsetgoDown(s *stage, namespace string, _ int) []invocation {
 
 // cni is a call of the bridge plugin, on a bridge whose subnet begins so.
 func cni(verb, bridge, subnet string, masquerade bool) func(*stage, string, int) []invocation {
-	return func(_ *stage, namespace string, _ int) []invocation {
+	return func(s *stage, namespace string, _ int) []invocation {
 		return []invocation{{
-			arguments: []string{filepath.Join(cniPlugins, "bridge")},
+			arguments: []string{filepath.Join(s.tools, "bridge")},
 			stdin: fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "type": "bridge", "bridge": %[1]q, "isDefaultGateway": true, "ipMasq": %t,
-				"ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "%s.0.0/16", "gateway": "%[3]s.0.1"}]]}}`, bridge, masquerade, subnet),
+				"ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "%s.0.0/16", "rangeStart": "%[3]s.200.2", "gateway": "%[3]s.0.1"}]]}}`, bridge, masquerade, subnet),
 			env: []string{
 				"CNI_COMMAND=" + verb, "CNI_CONTAINERID=" + namespace, "CNI_NETNS=" + namespaces + namespace,
-				"CNI_IFNAME=veth1", "CNI_PATH=" + cniPlugins, "PATH=" + os.Getenv("PATH"),
+				"CNI_IFNAME=veth1", "CNI_PATH=" + s.tools, "PATH=" + os.Getenv("PATH"),
 			},
 		}}
 	}
@@ -245,17 +244,14 @@ type times struct{ connect, disconnect []time.Duration }
 // order of the peers.
 func (s *stage) measure(peers []peer, runs int) ([]times, error) {
 	all := make([]times, len(peers))
-	order := make([]int, len(peers))
-	for i := range order {
-		order[i] = i
-	}
+	shuffle := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
 	for n := range runs {
-		for _, i := range order {
+		// Nobody always comes behind the same: what one leaves to the kernel takes time from the next.
+		for _, i := range shuffle.Perm(len(peers)) {
 			if err := s.once(peers[i], n, &all[i]); err != nil {
 				return nil, fmt.Errorf("%s: %w", peers[i].name, err)
 			}
 		}
-		order = append(order[1:], order[0]) // nobody always comes behind the same
 	}
 	return all, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,10 @@ func writeResults(reports []report) error {
 		_, _ = fmt.Fprintf(&text, "```\n%s\n```\n\n", strings.Trim(r.Text, "\n"))
 		bars, times, lines = append(bars, r.Bars...), append(times, r.Times...), append(lines, r.Growth...)
 	}
-	_, _ = fmt.Fprintf(&text, "## Bars\n\n```\n%s```\n\n%s", table(bars), reasons)
+	_, _ = fmt.Fprintf(&text, "## Bars\n\n```\n%s```\n", table(bars))
+	if slices.ContainsFunc(bars, func(b bar) bool { return b.over(b.Most) }) {
+		text.WriteString("\n" + reasons)
+	}
 	if err := os.WriteFile(resultsFile, []byte(text.String()), 0o644); err != nil { //nolint:gosec // for all to read
 		return err
 	}

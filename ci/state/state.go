@@ -80,7 +80,7 @@ func (s State) seen(link string) bool {
 		return carries == (state == up)
 	}
 	// On Linux 5.10 that of a bridge which never had a port stays unknown.
-	return carries && !s.hasPort(strings.TrimPrefix(link, "link "))
+	return carries && s[link+" info kind"] == "bridge" && !s.hasPort(strings.TrimPrefix(link, "link "))
 }
 
 func (s State) hasPort(bridge string) bool {

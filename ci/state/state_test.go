@@ -39,6 +39,7 @@ var _ = Describe("a state", Label("unit"), func() {
 		Entry("where it carries, and that isn't seen yet: not", "veth", "0x11043", "1", "3", false),
 		Entry("where it carries no more, and that isn't seen yet: not", "bridge", "0x1043", "0", "6", false),
 		Entry("where nobody has looked yet: not", "bridge", "0x1043", "0", "0", false),
+		Entry("where nobody has looked at one that carries yet: not", "veth", "0x11043", "1", "0", false),
 		Entry("where a bridge never had a port", "bridge", "0x1043", "1", "0", true),
 		Entry("where it doesn't carry", "bridge", "0x1003", "0", "2", true),
 		Entry("where nobody ever looks", "dummy", "0x1043", "1", "0", true),

@@ -31,8 +31,8 @@ func newPlace() place {
 	return place{host, container}
 }
 
-// settleCarriers lets the kernel do now what it does later after a change: to be asked
-// about a link settles its carrier (rtnl_getlink, net/core/rtnetlink.c), and a port's
+// settleCarriers lets the kernel do now what it does later after a change: from Linux 6.8 on
+// to be asked about a link settles its carrier (rtnl_getlink, net/core/rtnetlink.c), and a port's
 // comes before its bridge's.
 func settleCarriers(where *testnet.Process) {
 	GinkgoHelper()

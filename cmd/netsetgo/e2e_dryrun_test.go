@@ -21,7 +21,7 @@ func inside(script string) func(scene) {
 	return func(s scene) { s.container.Sh(script + looking) }
 }
 
-// looking at each link settles its carrier, which the kernel otherwise does later.
+// looking at each link settles its carrier from Linux 6.8 on, which the kernel otherwise does later.
 const looking = `
 	ip -oneline link | sed 's/^[0-9]*: //; s/[@:].*//' | while IFS= read -r link; do ip link show dev "$link" >/dev/null; done`
 
