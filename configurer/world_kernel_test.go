@@ -161,8 +161,8 @@ func (w *world) link(s *space, which configurer.Which) (configurer.Link, error) 
 		return configurer.Link{}, configurer.ErrNotFound
 	}
 	link := found.view()
-	if link.Running && found.peer != nil && w.unseen > 0 {
-		w.unseen--
+	if link.Running && w.unseen[link.Kind] > 0 {
+		w.unseen[link.Kind]--
 		link.Running = false
 	}
 	return link, nil

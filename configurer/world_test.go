@@ -30,8 +30,8 @@ type world struct {
 	// the change is made all the same. A panic kills the run.
 	onCall func(call int, doing string) (made bool, err error)
 
-	// unseen is how often links of pairs are looked at until their carrier is seen.
-	unseen int
+	// unseen is how often links of a kind are looked at until their carrier is seen.
+	unseen map[string]int
 
 	// other is a run beside the one that began it.
 	other *otherRun

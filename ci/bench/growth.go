@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -154,7 +155,7 @@ func anotherHost() error {
 // cleared waits until the kernel has taken apart the namespaces that were left: it does so one
 // after another, so that of one which is left now is the last.
 func cleared() error {
-	last, err := newNamespace()
+	last, err := testbed.NewNamespace()
 	if err != nil {
 		return err
 	}
@@ -169,8 +170,11 @@ func cleared() error {
 	}
 	const patience = 3 * time.Minute
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) { //nolint:forbidigo // the kernel tells nobody
-		if _, err := netlink.LinkByName("last0"); err != nil {
+		var gone netlink.LinkNotFoundError
+		if _, err := netlink.LinkByName("last0"); errors.As(err, &gone) {
 			return nil
+		} else if err != nil {
+			return fmt.Errorf("waiting for the kernel: %w", err)
 		}
 	}
 	return errors.New("the kernel is still taking namespaces apart after three minutes")

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,27 +43,6 @@ func sh(script string) error {
 	return nil
 }
 
-// newNamespace makes a network namespace that lives as long as the file, or as something
-// in it.
-func newNamespace() (*os.File, error) {
-	type made struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- made{nil, err}
-			return
-		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- made{file, err}
-	}()
-	namespace := <-done
-	return namespace.file, namespace.err
-}
-
 // path is that of an open namespace, for programs that are started.
 func path(namespace *os.File) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), namespace.Fd())
@@ -74,7 +53,7 @@ const namespaces = "/run/netns/"
 
 // nameNamespace gives a new namespace a name as `ip netns` does. It lives until dropNamespace.
 func nameNamespace(name string) error {
-	file, err := newNamespace()
+	file, err := testbed.NewNamespace()
 	if err != nil {
 		return err
 	}

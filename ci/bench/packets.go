@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
@@ -27,7 +28,7 @@ func benchPackets(_ options, r *report) error {
 	var nodes [3]*os.File // two containers, and the world
 	for i := range nodes {
 		var err error
-		if nodes[i], err = newNamespace(); err != nil {
+		if nodes[i], err = testbed.NewNamespace(); err != nil {
 			return err
 		}
 	}

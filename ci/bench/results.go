@@ -68,8 +68,8 @@ Against the floor: a Go program with these packages that does nothing takes most
 the first table adds to it what the kernel does for the floor: less than that no program in Go with these packages can take.
 What netsetgo takes beyond is what the floor leaves out: it looks whether the bridge is as asked for and all rules are in
 place, leases an address, locks the port, adds an element to nftables, writes down whose the attachment is, and waits for
-the carrier. Each of its messages has its reason in configurer/kernel/messages_test.go. None takes the kernel long; most of
-the time is the first use, in each process anew, of code and memory.
+the carrier. Each of its messages has its reason in configurer/kernel/messages_test.go. But for the pair none takes the kernel
+long; most of the time is the first use, in each process anew, of code and memory.
 
 Against CNI and at 32 at once: for the same reason; the processor is the limit there, and each run takes more of it.
 

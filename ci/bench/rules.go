@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netsetgo/netsetgo"
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
@@ -71,12 +72,12 @@ func benchRules(o options, r *report) error {
 // prepare makes the bridge, with a container that stays.
 func (c *contender) prepare() error {
 	var err error
-	if c.stays, err = newNamespace(); err == nil {
+	if c.stays, err = testbed.NewNamespace(); err == nil {
 		c.config.Namespace = c.stays
 		err = netset(kernel.System{}).Up(c.config, 0)
 	}
 	if err == nil {
-		c.container, err = newNamespace()
+		c.container, err = testbed.NewNamespace()
 	}
 	c.config.Namespace = c.container
 	return err

@@ -149,8 +149,8 @@ func (p *Process) Pings(address string) bool {
 }
 
 // State is everything that netsetgo could change of a namespace, as package state reads it,
-// one fact a line, when the kernel is done with what it does a moment later. It isn't written
-// to the spec's report.
+// one fact a line, when the kernel is done with what it does a moment later; where it never
+// is, as it is after a while. It isn't written to the spec's report.
 func (p *Process) State() string {
 	GinkgoHelper()
 	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
 	. "github.com/onsi/ginkgo/v2"
@@ -53,24 +54,10 @@ func sh(script string, args ...any) string {
 // something in it.
 func newNamespace() *os.File {
 	GinkgoHelper()
-	type made struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- made{nil, err}
-			return
-		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- made{file, err}
-	}()
-	namespace := <-done
-	Expect(namespace.err).NotTo(HaveOccurred())
-	DeferCleanup(func() { _ = namespace.file.Close() })
-	return namespace.file
+	namespace, err := testbed.NewNamespace()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _ = namespace.Close() })
+	return namespace
 }
 
 // in runs a shell script in a namespace.

@@ -30,7 +30,7 @@ func readSysctl(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	value := make([]byte, 256) // of net's, all are numbers or names
+	value := make([]byte, 256) // those that are asked for are numbers, names or versions
 	for {
 		n, err := unix.Read(fd, value)
 		if !errors.Is(err, unix.EINTR) {
