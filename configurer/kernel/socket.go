@@ -29,17 +29,18 @@ type wire interface {
 // netlinkSocket is a wire. It stays in the namespace in which it was opened,
 // wherever the thread goes after.
 type netlinkSocket struct {
-	fd int
-	// room is where the next datagram goes: behind the one before, which is somebody's.
+	fd     int
+	buffer []byte
+	// room is where datagrams are kept, one behind the other: to make memory for each by
+	// itself takes longer.
 	room []byte
 }
 
 const (
-	// maxDatagram is more than the largest of a dump, 32 KiB (netlink_dump,
-	// net/netlink/af_netlink.c).
-	maxDatagram = 64 << 10
-	// receiveSize is how much room is made at once.
-	receiveSize = 4 * maxDatagram
+	// receiveSize holds the largest datagram of a dump (32 KiB, af_netlink.c).
+	receiveSize = 64 << 10
+	// roomSize is enough for most runs.
+	roomSize = 16 << 10
 )
 
 // openSocket opens a socket in the namespace of the calling thread.
@@ -53,7 +54,7 @@ func openSocket(protocol int, options ...int) (socket, error) {
 			return socket{}, errors.Join(fmt.Errorf("setting option %d of a netlink socket: %w", option, err), unix.Close(fd))
 		}
 	}
-	return socket{wire: &netlinkSocket{fd: fd}}, nil
+	return socket{wire: &netlinkSocket{fd: fd, buffer: make([]byte, receiveSize)}}, nil
 }
 
 func (s *netlinkSocket) close() error {
@@ -186,11 +187,8 @@ func (s *netlinkSocket) send(datagram []byte) error {
 
 // next doesn't wait: the kernel answers within sendto, so that an answer is there or lost.
 func (s *netlinkSocket) next() ([]byte, error) {
-	if len(s.room) < maxDatagram {
-		s.room = make([]byte, receiveSize)
-	}
 	for {
-		n, _, flags, from, err := unix.Recvmsg(s.fd, s.room[:maxDatagram], nil, unix.MSG_DONTWAIT)
+		n, _, flags, from, err := unix.Recvmsg(s.fd, s.buffer, nil, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -198,14 +196,18 @@ func (s *netlinkSocket) next() ([]byte, error) {
 			return nil, err
 		}
 		if flags&unix.MSG_TRUNC != 0 {
-			return nil, fmt.Errorf("a datagram is larger than %d bytes", maxDatagram)
+			return nil, fmt.Errorf("a datagram is larger than %d bytes", len(s.buffer))
 		}
 		// Any process may send to a netlink socket; port 0 is the kernel.
 		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
 			continue
 		}
+		if len(s.room) < n {
+			s.room = make([]byte, max(roomSize, n))
+		}
 		datagram := s.room[:n:n]
 		s.room = s.room[n:]
+		copy(datagram, s.buffer)
 		return datagram, nil
 	}
 }
