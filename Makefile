@@ -59,7 +59,7 @@ vm: ## run specs of what kernels differ in on Debian's kernel 6.1, in QEMU (root
 
 vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
 	@ci/vm/selftest.sh
-	@ci/vm/run.sh -a $(or $(VM),5.10 6.1 6.12 newest)
+	@printf '%s\n' $(or $(VM),5.10 6.1 6.12 newest) | xargs -P "$$(nproc)" -n 1 ci/vm/run.sh -a -n 1
 
 generate: ## make the fakes anew
 	go generate ./...

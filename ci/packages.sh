@@ -2,6 +2,7 @@
 # Installs those of the named Debian packages that are missing here:
 #
 #   ci/packages.sh iproute2 runc
+#   ci/packages.sh                  all that root specs need
 #
 # A package isn't missing where what we want of it is there, wherever it came from.
 set -euo pipefail
@@ -22,6 +23,8 @@ present() {
 	*) has "$1" ;;
 	esac
 }
+
+[ $# -gt 0 ] || set -- runc crun podman busybox-static conntrack iproute2 iptables iputils-ping nftables procps radvd strace util-linux
 
 missing=()
 for package; do

@@ -13,12 +13,11 @@ cd "$(dirname "$0")/.."
 
 # They wait for the kernel half of the time.
 ginkgo=(--procs=$((2 * $(nproc))) --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
-packages=(gcc libc6-dev) # of the race detector
 [ -t 1 ] || ginkgo+=(--no-color)
 
 root=yes
 if [ "$(id -u)" = 0 ]; then
-	packages+=(runc crun podman busybox-static conntrack iproute2 iptables iputils-ping nftables procps radvd strace util-linux)
+	ci/packages.sh
 elif [ "${CI:-}" = true ]; then
 	echo "CI=true, and not root: the specs on the real kernel can't run" >&2
 	exit 1
@@ -26,7 +25,7 @@ else
 	root=no
 	ginkgo+=(--label-filter='!root')
 fi
-ci/packages.sh "${packages[@]}"
+ci/packages.sh gcc libc6-dev # for the race detector
 
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT

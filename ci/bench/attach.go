@@ -39,6 +39,9 @@ func benchAttach(o options, r *report) error {
 	least := medians[idleName] + medians[floorName] - medians[emptyCName]
 	r.printf("What any Go program with these packages would take at least, its start and the kernel's part of the floor: %.2f ms, %.2f times the floor.\n",
 		milli(least), float64(least)/float64(medians[floorName]))
+	if err := s.faults(r, peers); err != nil {
+		return err
+	}
 	r.Bars = append(r.Bars,
 		bar{What: "netsetgo -nat=false / the floor", Value: ratio(plainName, floorName), Most: 2, Limit: 4.5},
 		bar{What: "netsetgo -nat=false / CNI", Value: ratio(plainName, cniName), Most: 0.22, Limit: 0.7},

@@ -11,6 +11,7 @@
 #   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
 #   ci/vm/run.sh -l 600s 6.1      a guest may take so long
+#   ci/vm/run.sh -n 1 6.1         with so many processors, and not all that this machine has
 #
 # A kernel is the beginning of its version; "newest" is the newest that Debian has. A guest
 # that dies, hangs or says no result is a failure, and so is one in which no spec ran.
@@ -27,7 +28,8 @@ append=
 show=
 binary=
 packages=
-while getopts ab:c:f:k:l:p:s: option; do
+processors=$(nproc)
+while getopts ab:c:f:k:l:n:p:s: option; do
 	case $option in
 	a) labels='root && !long' faults=yes ;;
 	b) binary=$OPTARG ;;
@@ -35,6 +37,7 @@ while getopts ab:c:f:k:l:p:s: option; do
 	f) focus=$OPTARG ;;
 	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
+	n) processors=$OPTARG ;;
 	p) packages=$OPTARG ;;
 	s) labels=$OPTARG ;;
 	*) exit 2 ;;
@@ -149,7 +152,7 @@ guest() {
 	for _ in $(seq 100); do [ -S "$socket" ] && break; sleep 0.1; done
 	LD_LIBRARY_PATH=$libraries timeout --foreground --kill-after=5s "$limit" "$(find "$qemu/usr/bin" -name qemu-system-x86_64)" \
 		-L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot \
-		-accel tcg,thread=multi -cpu qemu64 -smp "$(nproc)" -m 2048 \
+		-accel tcg,thread=multi -cpu qemu64 -smp "$processors" -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
 		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 loglevel=4 panic=-1 mitigations=off norandmaps init_on_alloc=0 $append netsetgo=$work/script" \
@@ -159,6 +162,7 @@ guest() {
 }
 
 if [ -z "$command" ]; then
+	ci/packages.sh
 	echo "== building the specs"
 	mkdir "$work/bin"
 	CGO_ENABLED=0 go build -o "$work/bin" ./cmd/netsetgo ./ci/faults github.com/onsi/ginkgo/v2/ginkgo

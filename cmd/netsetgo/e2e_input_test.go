@@ -29,7 +29,7 @@ func watched(host *testnet.Host, stdin string, arguments ...string) testnet.Resu
 }
 
 // Bad input is refused by one host for all: it changes nothing.
-var _ = Describe("bad input to the binary", Label("root"), Ordered, ContinueOnFailure, func() {
+var _ = Describe("bad input to the binary", Label("root", "long"), Ordered, ContinueOnFailure, func() {
 	var (
 		host      *testnet.Host
 		container *testnet.Container

@@ -14,6 +14,7 @@ import (
 type socket struct {
 	wire
 	sent func(kind uint16) // nil where nobody counts
+	out  []byte            // the datagram that was sent last: its memory is used again
 }
 
 // wire carries datagrams to the kernel and back.
@@ -129,16 +130,16 @@ func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
 	return answers, nil
 }
 
-// datagram puts requests together.
+// datagram puts requests together. It is there until the next one.
 func (s *socket) datagram(requests []*nl.NetlinkRequest) []byte {
-	var datagram []byte
+	s.out = s.out[:0]
 	for _, request := range requests {
-		datagram = append(datagram, request.Serialize()...)
+		s.out = append(s.out, request.Serialize()...)
 		if s.sent != nil {
 			s.sent(request.Type)
 		}
 	}
-	return datagram
+	return s.out
 }
 
 // take adds a message to the answer and says whether it is the last.

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// faults lets some peers connect a few containers more, and tells how many page faults each
+// takes: what a process touches for the first time the kernel has to map, one fault for a page
+// of memory, or for some of a file.
+func (s *stage) faults(r *report, peers []peer) error {
+	cost, err := pageFault()
+	if err != nil {
+		return err
+	}
+	r.printf("\nPage faults of one, the median of nine; one of them takes %.2f microseconds here\n", micro(cost))
+	for _, p := range peers {
+		var counts []int64
+		for range 9 {
+			count, err := s.faultsOnce(p)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			counts = append(counts, count)
+		}
+		slices.Sort(counts)
+		r.printf("  %-46s %5d\n", p.name, counts[len(counts)/2])
+	}
+	return nil
+}
+
+func (s *stage) faultsOnce(p peer) (count int64, err error) {
+	name, err := s.namespace()
+	if err != nil {
+		return 0, err
+	}
+	for _, i := range p.connect(s, name, 0) {
+		cmd, done, err := i.command()
+		if err != nil {
+			return 0, err
+		}
+		if err := done(cmd.Run()); err != nil {
+			return 0, err
+		}
+		count += cmd.ProcessState.SysUsage().(*syscall.Rusage).Minflt
+	}
+	if p.disconnect != nil {
+		if _, err := s.run(p.disconnect(s, name, 0)); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.clear(); err != nil {
+		return 0, err
+	}
+	return count, dropNamespace(name)
+}
+
+// pageFault is the least time that one takes of many in a row, each of a page of memory.
+func pageFault() (time.Duration, error) {
+	const pages, tries = 2000, 5
+	least := time.Hour
+	for range tries {
+		memory, err := unix.Mmap(-1, 0, pages*unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			return 0, fmt.Errorf("mapping memory: %w", err)
+		}
+		began := time.Now()
+		for at := 0; at < len(memory); at += unix.Getpagesize() {
+			memory[at] = 1
+		}
+		least = min(least, time.Since(began)/pages)
+		if err := unix.Munmap(memory); err != nil {
+			return 0, fmt.Errorf("unmapping memory: %w", err)
+		}
+	}
+	return least, nil
+}
