@@ -46,7 +46,7 @@ func benchGrowth(o options, r *report) error {
 		last[p.name] = median(mostContainers)
 		if p.name == plainName {
 			r.Bars = append(r.Bars,
-				bar{What: "netsetgo -nat=false, the hundred before 1,000 / the first hundred", Value: float64(median(mostContainers)) / float64(median(100)), Most: 1.5},
+				bar{What: "netsetgo -nat=false, the hundred before 1,000 / the first hundred", Value: float64(median(mostContainers)) / float64(median(100)), Most: 1.5, Limit: 4},
 				bar{What: "messages of the next one, 1,000 there / 1 there", Value: float64(messages[3]) / float64(messages[0]), Most: 1},
 			)
 		}

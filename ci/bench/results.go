@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // Where results are kept.
@@ -29,7 +31,7 @@ func writeResults(reports []report) error {
 	}
 	var text strings.Builder
 	_, _ = fmt.Fprintf(&text, "# What netsetgo costs\n\nWritten by `make bench`, on Linux %s with %d cores. Times are of this one run, and their ratios are what counts.\n\n"+
-		"![time per container](times.svg)\n\n![time of the next container](growth.svg)\n\n", unix.ByteSliceToString(name.Release[:]), cores())
+		"![time per container](times.svg)\n\n![time of the next container](growth.svg)\n\n", version(unix.ByteSliceToString(name.Release[:])), cores())
 	var bars []bar
 	var times []named
 	var lines []growth
@@ -53,6 +55,12 @@ func writeResults(reports []report) error {
 	return nil
 }
 
+// version is the first two numbers of a kernel's release.
+func version(release string) string {
+	parts := strings.SplitN(release, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
+
 func cores() int {
 	var set unix.CPUSet
 	if unix.SchedGetaffinity(0, &set) != nil {
@@ -64,27 +72,33 @@ func cores() int {
 // reasons are those of the bars that are missed.
 const reasons = `## Why some are missed
 
-Against the floor: a Go program with these packages that does nothing takes most of what two floors take, and the line below
-the first table adds to it what the kernel does for the floor: less than that no program in Go with these packages can take.
-What netsetgo takes beyond is what the floor leaves out: it looks whether the bridge is as asked for and all rules are in
-place, leases an address, locks the port, adds an element to nftables, writes down whose the attachment is, and waits for
-the carrier. Each of its messages has its reason in configurer/kernel/messages_test.go. But for the pair none takes the kernel
-long; most of the time is the first use, in each process anew, of code and memory.
+Against the floor: the line below the first table says what any program in Go with these packages takes at least, which is
+its start and what the kernel does for the floor. What netsetgo takes beyond is what the floor leaves out: it looks whether
+the bridge is as asked for and all rules are in place, leases an address, locks the port, adds an element to nftables, writes
+down whose the attachment is, and waits for the carrier. Each of its messages has its reason in
+configurer/kernel/messages_test.go. But for the pair none takes the kernel long: most of the time is the first use, in each
+process anew, of code and memory, of which the page faults tell.
 
 Against CNI and at 32 at once: for the same reason; the processor is the limit there, and each run takes more of it.
 
-Against the program that does nothing: a second run reads all that the first one made, by the same messages.
+Against the program that does nothing: a second run reads all that the first one made, by the same messages; down looks at
+every bridge and set for what containers that are gone left.
+
+As a bridge fills: the kernel looks at all ports when one comes (br_add_if, net/bridge/br_if.c), for the floor as well.
 `
 
 func plotTimes(times []named) error {
-	p := plot.New()
-	p.Title.Text = "one container to a bridge that is there"
+	p := newPlot("one container to a bridge that is there")
 	p.X.Label.Text = "milliseconds, process start included"
 	p.X.Min = 0
+	p.Y.Padding = vg.Points(8)
 	names := make([]string, len(times))
+	ends := plotter.XYLabels{XYs: make(plotter.XYs, len(times)), Labels: make([]string, len(times))}
 	for i, t := range times {
 		at := len(times) - 1 - i // the first on top
 		names[at] = t.Name
+		ends.XYs[at] = plotter.XY{X: t.Value, Y: float64(at)}
+		ends.Labels[at] = fmt.Sprintf(" %.1f", t.Value)
 		values := make(plotter.Values, len(times))
 		values[at] = t.Value
 		bars, err := plotter.NewBarChart(values, vg.Points(14))
@@ -99,13 +113,20 @@ func plotTimes(times []named) error {
 		bars.LineStyle.Width = 0
 		p.Add(bars)
 	}
+	labels, err := plotter.NewLabels(ends)
+	if err != nil {
+		return err
+	}
+	for i := range labels.TextStyle {
+		labels.TextStyle[i].YAlign = draw.YCenter
+	}
+	p.Add(labels)
 	p.NominalY(names...)
-	return p.Save(8*vg.Inch, 3*vg.Inch, timesFile)
+	return save(p, 3*vg.Inch, timesFile)
 }
 
 func plotGrowth(lines []growth) error {
-	p := plot.New()
-	p.Title.Text = "the next container, against how many are there"
+	p := newPlot("the next container, against how many are there")
 	p.X.Label.Text = "containers on the bridge"
 	p.Y.Label.Text = "milliseconds"
 	p.Y.Min = 0
@@ -121,5 +142,33 @@ func plotGrowth(lines []growth) error {
 		return err
 	}
 	p.Legend.Top, p.Legend.Left = true, true
-	return p.Save(8*vg.Inch, 4*vg.Inch, growthFile)
+	p.Legend.Padding = vg.Points(3)
+	return save(p, 4*vg.Inch, growthFile)
+}
+
+// typeface is one whose widths other fonts have as well, for who hasn't it.
+const typeface = "Liberation Sans"
+
+func newPlot(title string) *plot.Plot {
+	plot.DefaultFont.Variant = "Sans"
+	plotter.DefaultFont.Variant = "Sans"
+	p := plot.New()
+	p.BackgroundColor = color.White // also where the page is dark
+	p.Title.Text = title
+	p.Title.Padding = vg.Points(6)
+	return p
+}
+
+func save(p *plot.Plot, height vg.Length, file string) error {
+	canvas, err := p.WriterTo(8*vg.Inch, height, "svg")
+	if err != nil {
+		return err
+	}
+	var drawing bytes.Buffer
+	if _, err := canvas.WriteTo(&drawing); err != nil {
+		return err
+	}
+	fonts := "font-family:" + typeface
+	text := strings.ReplaceAll(drawing.String(), fonts, fonts+",Arial,Helvetica,sans-serif")
+	return os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // for all to read
 }

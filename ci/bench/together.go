@@ -41,7 +41,7 @@ func benchTogether(o options, r *report) error {
 		r.printf("\n")
 	}
 	r.Bars = append(r.Bars,
-		bar{What: "netsetgo -nat=false, 32 at once: the rate / the floor's", Value: rates[plainName] / rates[floorName], Most: 0.5, Limit: 0.2, Least: true},
+		bar{What: "netsetgo -nat=false, 32 at once: the rate / the floor's", Value: rates[plainName] / rates[floorName], Most: 0.5, Limit: 0.1, Least: true},
 		bar{What: "netsetgo -nat=false, 32 at once: the rate / CNI's", Value: rates[plainName] / rates[cniName], Most: 4, Limit: 1.5, Least: true},
 	)
 	return nil
