@@ -39,7 +39,7 @@ lint: ## look for faults in the code, as .golangci.yml says
 bench: build ## measure what netsetgo costs, beside others, into ci/bench/RESULTS.md (root; BENCH=-check: a part of it)
 	@[ "$$(id -u)" = 0 ] || { echo "make bench needs root" >&2; exit 1; }
 	@ci/packages.sh busybox-static containernetworking-plugins gcc iproute2 iptables libc6-dev runc util-linux
-	go run ./ci/bench -write $(BENCH)
+	go run ./ci/bench $(BENCH)
 
 faults: build ## put a fault into every call to the kernel (root; FAULTS=-sample: a part of all)
 	@[ "$$(id -u)" = 0 ] || { echo "make faults needs root" >&2; exit 1; }

@@ -10,7 +10,7 @@
  *
  * One datagram makes the pair in its place (both names, the bridge, up, one queue each) and
  * keeps the host link from IPv6; another is for the container. Of each, the answer to its last
- * message is awaited.
+ * message is awaited. It needs Linux 6.2, which tells the peer's index at once (NLM_F_ECHO).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -154,11 +154,17 @@ int main(int count, char **argument)
 	link->ifi_flags = link->ifi_change = IFF_UP;
 	end(header);
 
+	/* First silent, then up: what one message asks for is done in the other order. */
+	header = message(RTM_NEWLINK, 0);
+	link = add(sizeof *link);
+	link->ifi_index = inside;
+	no_ipv6();
+	end(header);
+
 	header = message(RTM_NEWLINK, 0);
 	link = add(sizeof *link);
 	link->ifi_index = inside;
 	link->ifi_flags = link->ifi_change = IFF_UP;
-	no_ipv6();
 	end(header);
 
 	struct in_addr address, gateway;

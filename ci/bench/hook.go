@@ -40,7 +40,7 @@ func benchHook(o options, r *report) error {
 	r.printf("\nA container of runc's that ends at once, %d times each, by turns: milliseconds, median (and quartiles)\n", runs)
 	r.row("runc run", all[0].connect)
 	r.row("runc run, netsetgo its hook", all[1].connect)
-	r.row("the second longer than the first beside it", longer)
+	r.row("the second longer than the first of its round", longer)
 	r.row("netsetgo by itself", all[2].connect)
 	return nil
 }

@@ -1,7 +1,8 @@
 // Command bench measures what netsetgo costs, on hosts of its own (network and mount
 // namespaces): a run of `up` beside others that do the same work, as the bridge fills, many at
 // once, and what its rules add to a run and to a packet. It prints tables, and fails where a
-// figure is worse than it has to be. It never touches the machine's network.
+// figure is worse than it has to be. It never touches the machine's network; runc, which
+// starts containers for it, makes them a cgroup.
 package main
 
 import (
@@ -29,10 +30,9 @@ type measure struct {
 
 var measures = []measure{
 	{"rules", benchRules, true},
-	{"packets", benchPackets, true},
+	{"packets", benchPackets, false},
 	{"attach", benchAttach, true},
 	{"memory", benchMemory, true},
-	{"more", benchMore, false},
 	{"hook", benchHook, false},
 	{"ready", benchReady, false},
 	{"together", benchTogether, false},
@@ -51,8 +51,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.IntVar(&o.runs, "runs", 200, "how many runs of each kind")
-	check := flag.Bool("check", false, "measure only what changes of the code may make worse, a few times, and write no files")
-	write := flag.Bool("write", false, "write RESULTS.md and the plots, where everything was measured")
+	check := flag.Bool("check", false, "measure only what changes of the code may make worse, and less often")
 	here := flag.Bool("here", false, "this process is on the host that was made for it")
 	flag.StringVar(&o.tools, "tools", "", "where the other programs are")
 	flag.Parse()
@@ -60,7 +59,7 @@ func main() {
 	if *here && flag.NArg() == 1 {
 		err = measureHere(flag.Arg(0), o)
 	} else if !*here {
-		err = all(o, *check, *write, flag.Args())
+		err = all(o, *check, flag.Args())
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
@@ -68,8 +67,8 @@ func main() {
 	}
 }
 
-// all measures what is named, or everything.
-func all(o options, check, write bool, names []string) error {
+// all measures what is named, or everything, which it writes down.
+func all(o options, check bool, names []string) error {
 	tools, err := os.MkdirTemp("/dev/shm", "bench")
 	if err != nil {
 		return err
@@ -80,7 +79,7 @@ func all(o options, check, write bool, names []string) error {
 	}
 	o.tools, o.binary = tools, tools+"/netsetgo"
 	if check {
-		o.runs = min(o.runs, 80)
+		o.runs = min(o.runs, 100)
 	}
 	var reports []report
 	var failed error
@@ -103,7 +102,7 @@ func all(o options, check, write bool, names []string) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
 		}
 	}
-	if failed == nil && write && len(names) == 0 && !check {
+	if failed == nil && len(names) == 0 && !check {
 		return writeResults(reports)
 	}
 	return failed

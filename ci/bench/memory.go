@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -30,7 +31,10 @@ func benchMemory(o options, r *report) error {
 		{dualName, dual.connect(s, name, 0)[0]},
 		{dualName + ", again", dual.connect(s, name, 0)[0]},
 		{"netsetgo check", invocation{arguments: append([]string{s.binary, "check", "-netns", name, "-publish", "8080:80"}, dualFlags...)}},
+		{"netsetgo list", invocation{arguments: []string{s.binary, "list"}}},
 		{"netsetgo down", byNetsetgoDown(s, name, 0)[0]},
+		{"netsetgo, 1,000 ports published", byNetsetgo(append(slices.Clone(fullFlags), "-publish", "10000-10999:10000")...)(s, name, 0)[0]},
+		{"netsetgo down, 1,000 ports published", byNetsetgoDown(s, name, 0)[0]},
 		{plainName, plain.connect(s, name, 0)[0]},
 	} {
 		peak, err := run.peak()

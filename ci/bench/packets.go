@@ -23,7 +23,7 @@ const (
 )
 
 // benchPackets measures what the rules take of the time to send a packet: on a pair of veth,
-// whoever sends one does all the work until it has arrived.
+// whoever sends one does all the work until it has arrived. The socket there holds the first few.
 func benchPackets(_ options, r *report) error {
 	var nodes [3]*os.File // two containers, and the world
 	for i := range nodes {
@@ -77,10 +77,13 @@ func benchPackets(_ options, r *report) error {
 				return err
 			}
 			with = append(with, send(source))
-			if err := dropRules(conn); err != nil {
-				return err
+			if err := errors.Join(arrived(sink), dropRules(conn)); err != nil {
+				return fmt.Errorf("a flow to %s: %w", flow.name, err)
 			}
 			without = append(without, send(source))
+			if err := arrived(sink); err != nil {
+				return fmt.Errorf("a flow to %s, without the rules: %w", flow.name, err)
+			}
 		}
 		a, b := r.micros("to "+flow.name, with), r.micros("    without the rules", without)
 		r.printf("    the rules take %.2f\n", micro(a-b))
@@ -118,6 +121,19 @@ func socketIn(namespace *os.File, kind, protocol int) (int, error) {
 	}()
 	socket := <-done
 	return socket.fd, socket.err
+}
+
+// arrived empties a socket, in which there has to be something.
+func arrived(sink int) error {
+	var packet [64]byte
+	for n := range packets + 1 {
+		if _, _, err := unix.Recvfrom(sink, packet[:], unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) && n > 0 {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("looking whether packets arrived: %w", err)
+		}
+	}
+	return errors.New("more packets arrived than were sent")
 }
 
 // send sends packets and returns how long each took. What the network says of those before

@@ -69,7 +69,7 @@ var (
 
 var (
 	floor  = peer{name: floorName, connect: byFloor}
-	plain  = peer{name: plainName, connect: byNetsetgo(plainFlags...)}
+	plain  = peer{name: plainName, connect: byNetsetgo(plainFlags...), disconnect: byNetsetgoDown}
 	full   = peer{name: fullName, connect: byNetsetgo(fullFlags...), disconnect: byNetsetgoDown}
 	dual   = peer{name: dualName, connect: byNetsetgo(append(dualFlags, "-publish", "8080:80")...), disconnect: byNetsetgoDown}
 	byCNI  = peer{name: cniName, connect: cni("ADD", "brg0", "10.10", false), disconnect: cni("DEL", "brg0", "10.10", false)}
@@ -247,20 +247,25 @@ func (s *stage) measure(peers []peer, runs int) ([]times, error) {
 	shuffle := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
 	for n := range runs {
 		// Nobody always comes behind the same: what one leaves to the kernel takes time from the next.
+		var names []string
 		for _, i := range shuffle.Perm(len(peers)) {
-			if err := s.once(peers[i], n, &all[i]); err != nil {
+			name, err := s.namespace()
+			if err == nil {
+				err = s.once(peers[i], name, n, &all[i])
+			}
+			if err != nil {
 				return nil, fmt.Errorf("%s: %w", peers[i].name, err)
 			}
+			names = append(names, name)
+		}
+		if err := s.leave(names); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
 }
 
-func (s *stage) once(p peer, n int, t *times) error {
-	name, err := s.namespace()
-	if err != nil {
-		return err
-	}
+func (s *stage) once(p peer, name string, n int, t *times) error {
 	took, err := s.run(p.connect(s, name, n))
 	if err != nil {
 		return err
@@ -272,5 +277,15 @@ func (s *stage) once(p peer, n int, t *times) error {
 		}
 		t.disconnect = append(t.disconnect, took)
 	}
-	return errors.Join(s.clear(), dropNamespace(name))
+	return nil
+}
+
+// leave takes away what was connected, and waits until the kernel has done so: it would take
+// time from the next that is measured.
+func (s *stage) leave(names []string) error {
+	err := s.clear()
+	for _, name := range names {
+		err = errors.Join(err, dropNamespace(name))
+	}
+	return errors.Join(err, cleared())
 }

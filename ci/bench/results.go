@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image/color"
 	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -30,8 +32,8 @@ func writeResults(reports []report) error {
 		return err
 	}
 	var text strings.Builder
-	_, _ = fmt.Fprintf(&text, "# What netsetgo costs\n\nWritten by `make bench`, on Linux %s with %d cores. Times are of this one run, and their ratios are what counts.\n\n"+
-		"![time per container](times.svg)\n\n![time of the next container](growth.svg)\n\n", version(unix.ByteSliceToString(name.Release[:])), cores())
+	_, _ = fmt.Fprintf(&text, "# What netsetgo costs\n\nWritten by `make bench`, on Linux %s with %d cores. Times are of this one run, and their ratios are what counts.\n%s\n"+
+		"![time per container](times.svg)\n\n![time of the next container](growth.svg)\n\n", version(unix.ByteSliceToString(name.Release[:])), cores(), versions())
 	var bars []bar
 	var times []named
 	var lines []growth
@@ -61,6 +63,12 @@ func version(release string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".")
 }
 
+// versions are those of what netsetgo is compared with.
+func versions() string {
+	out, _ := exec.Command("dpkg-query", "-W", "-f", "${Package} ${Version}, ", "containernetworking-plugins", "iproute2", "iptables", "runc").Output()
+	return fmt.Sprintf("With %s%s.\n", out, runtime.Version())
+}
+
 func cores() int {
 	var set unix.CPUSet
 	if unix.SchedGetaffinity(0, &set) != nil {
@@ -76,10 +84,10 @@ Against the floor: the line below the first table says what any program in Go wi
 its start and what the kernel does for the floor. What netsetgo takes beyond is what the floor leaves out: it looks whether
 the bridge is as asked for and all rules are in place, leases an address, locks the port, adds an element to nftables, writes
 down whose the attachment is, and waits for the carrier. Each of its messages has its reason in
-configurer/kernel/messages_test.go. But for the pair none takes the kernel long: most of the time is the first use, in each
-process anew, of code and memory, of which the page faults tell.
+configurer/kernel/messages_test.go. A process that has done it before does all that in the time that the table of rules says; the
+rest is the first use of code and memory, in each process anew.
 
-Against CNI and at 32 at once: for the same reason; the processor is the limit there, and each run takes more of it.
+Against CNI, and at 32 at once: for the same reason.
 
 Against the program that does nothing: a second run reads all that the first one made, by the same messages; down looks at
 every bridge and set for what containers that are gone left.

@@ -28,6 +28,8 @@ type attribute struct {
 	name string
 	as   int
 	in   map[uint16]attribute
+	// untold are bits of a number that don't matter.
+	untold uint32
 }
 
 func nothing(name string) attribute { return attribute{name: name, as: asNothing} }
@@ -91,7 +93,7 @@ var portAttributes = map[uint16]attribute{
 var familyAttributes = map[uint16]attribute{
 	unix.AF_INET: {name: "inet"},
 	unix.AF_INET6: {name: "inet6", as: asNest, in: map[uint16]attribute{
-		unix.IFLA_INET6_FLAGS:         {name: "flags"},
+		unix.IFLA_INET6_FLAGS:         {name: "flags", as: asNumber, untold: askedRouters},
 		unix.IFLA_INET6_CONF:          {name: "conf"},
 		unix.IFLA_INET6_STATS:         nothing("stats"),
 		unix.IFLA_INET6_ICMP6STATS:    nothing("icmp6stats"),
@@ -99,6 +101,10 @@ var familyAttributes = map[uint16]attribute{
 		unix.IFLA_INET6_ADDR_GEN_MODE: {name: "addrgenmode", as: asNumber},
 	}},
 }
+
+// askedRouters are IF_RS_SENT and IF_RA_RCVD (net/if_inet6.h): whether the kernel has asked for
+// routers yet, which it does some time after a link came up.
+const askedRouters = 0x30
 
 // links are the names by which links are told that others know by their index.
 type links map[uint32]string
@@ -197,7 +203,7 @@ func (a attribute) value(raw []byte, names links) string {
 	case a.as == asNumber && len(raw) == 1:
 		return strconv.Itoa(int(raw[0]))
 	case a.as == asNumber && len(raw) == 4:
-		return strconv.FormatUint(uint64(nl.NativeEndian().Uint32(raw)), 10)
+		return strconv.FormatUint(uint64(nl.NativeEndian().Uint32(raw)&^a.untold), 10)
 	case len(raw) > 16 && len(bytes.Trim(raw, "\x00")) == 0:
 		return fmt.Sprintf("%d times 00", len(raw))
 	}

@@ -30,7 +30,7 @@ type kind struct {
 var kinds = []kind{
 	{"address", unix.RTM_GETADDR, unix.AF_UNSPEC, unix.SizeofIfAddrmsg, 4, map[uint16]attribute{
 		unix.IFA_CACHEINFO: nothing("times"), unix.IFA_LABEL: {name: "label", as: asText},
-		unix.IFA_ADDRESS: {name: "address"}, unix.IFA_LOCAL: {name: "local"}, unix.IFA_BROADCAST: {name: "broadcast"}, unix.IFA_FLAGS: {name: "flags"},
+		unix.IFA_ADDRESS: {name: "address"}, unix.IFA_LOCAL: {name: "local"}, unix.IFA_BROADCAST: {name: "broadcast"}, unix.IFA_FLAGS: {name: "flags", as: asNumber},
 	}},
 	{"route", unix.RTM_GETROUTE, unix.AF_UNSPEC, unix.SizeofRtMsg, -1, map[uint16]attribute{
 		unix.RTA_CACHEINFO: nothing("times"), unix.RTA_OIF: {name: "dev", as: asIndex}, unix.RTA_IIF: {name: "iif", as: asIndex},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -57,9 +58,13 @@ func (r *Reader) Read(namespace *os.File) (State, error) {
 }
 
 // Settled says whether the kernel has done what it does a moment after links changed: to look
-// at the carrier of those that are up (net/core/link_watch.c).
+// at the carrier of those that are up (net/core/link_watch.c), and whether an address of
+// IPv6 is another's already.
 func (s State) Settled() bool {
 	for fact, value := range s {
+		if s.tentative(fact) {
+			return false
+		}
 		link, ok := strings.CutSuffix(fact, " flags")
 		if kind := s[link+" info kind"]; !ok || !strings.HasPrefix(link, "link ") || kind != "bridge" && kind != "veth" {
 			continue
@@ -70,6 +75,20 @@ func (s State) Settled() bool {
 		}
 	}
 	return true
+}
+
+// flagsOfAddress is what a fact about an address tells of its link and its flags.
+var flagsOfAddress = regexp.MustCompile(`^address dev (\S+) .*flags (\d+)`)
+
+// tentative says whether a fact is an address of which the kernel asks yet. It doesn't as long
+// as the link doesn't carry.
+func (s State) tentative(fact string) bool {
+	found := flagsOfAddress.FindStringSubmatch(fact)
+	if found == nil || s["link "+found[1]+" carrier"] != "1" {
+		return false
+	}
+	flags, err := strconv.Atoi(found[2])
+	return err == nil && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == unix.IFA_F_TENTATIVE
 }
 
 // seen says whether the carrier of a link has been looked at since it changed.

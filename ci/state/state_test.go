@@ -45,6 +45,18 @@ var _ = Describe("a state", Label("unit"), func() {
 		Entry("where nobody ever looks", "dummy", "0x1043", "1", "0", true),
 	)
 
+	DescribeTable("with an address of which the kernel asks", func(carrier, flags string, settled bool) {
+		Expect(state.State{
+			"link a info kind": "bridge", "link a flags": "0x1002", "link a carrier": carrier,
+			"address dev a address fe80::1 flags " + flags + " header 0a40": "",
+		}.Settled()).To(Equal(settled))
+	},
+		Entry("isn't settled", "1", "192", false),
+		Entry("is settled where it has asked", "1", "128", true),
+		Entry("is settled where it never will, as another has it", "1", "200", true),
+		Entry("is settled where it can't", "0", "192", true),
+	)
+
 	It("isn't settled where nobody has looked at a bridge with a port yet", func() {
 		Expect(state.State{
 			"link a info kind": "bridge", "link a flags": "0x1043", "link a carrier": "1", "link a operstate": "0", "link b master": "a",

@@ -75,5 +75,6 @@ var _ = Describe("the messages of a run", Label("root"), onHost, func() {
 			"get link", "get link", // settles the carrier of the port and of the bridge
 			"new name", // whose it is: complete
 		))
+		Expect(sent).To(HaveLen(50)) // as the README says
 	})
 })
