@@ -84,16 +84,17 @@ func (c *comparison) compareElements(wanted, unwanted []firewall.Element) error 
 	if err != nil {
 		return err
 	}
+	there := firewall.ByName(found)
 	for _, element := range wanted {
 		is, mend := missing, c.onHost(AddElements{element.Set, []firewall.Element{element}})
-		if there := slices.IndexFunc(found, element.SameKey); there >= 0 {
-			is = c.text(found[there])
+		if other, ok := there[element.Name()]; ok {
+			is = c.text(other)
 			mend = c.onHost(DeleteElements{element.Set, []firewall.Element{element}}) + "; " + mend
 		}
 		c.differs("element of "+element.Set.Name, c.text(element), is, mend)
 	}
 	for _, element := range unwanted {
-		if slices.ContainsFunc(found, element.SameKey) {
+		if _, ok := there[element.Name()]; ok {
 			c.differs("element of "+element.Set.Name, "none", c.text(element), c.onHost(DeleteElements{element.Set, []firewall.Element{element}}))
 		}
 	}

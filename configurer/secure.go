@@ -182,9 +182,9 @@ func (r *run) isAnothers(element firewall.Element, hostLink int) (bool, error) {
 // these are the ones found that are as wanted, also in where they lead: a port may be
 // another's by now.
 func these(found, wanted []firewall.Element) []firewall.Element {
+	named := firewall.ByName(wanted)
 	return slices.DeleteFunc(found, func(element firewall.Element) bool {
-		return !slices.ContainsFunc(wanted, func(one firewall.Element) bool {
-			return one.Set.Name == element.Set.Name && one.String() == element.String()
-		})
+		one, ok := named[element.Name()]
+		return !ok || one.String() != element.String()
 	})
 }

@@ -213,12 +213,7 @@ func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Elemen
 // deleteElements takes away those that are there as they are told.
 func (r *run) deleteElements(elements []firewall.Element, why string) error {
 	// To delete one twice in a transaction fails it.
-	var once []firewall.Element
-	for _, element := range elements {
-		if !slices.ContainsFunc(once, element.SameKey) {
-			once = append(once, element)
-		}
-	}
+	once := firewall.Unique(elements)
 	if len(once) == 0 {
 		return nil
 	}

@@ -40,18 +40,22 @@ func (r *run) rulesHold(wanted, unwanted []firewall.Element) (bool, error) {
 // mendRules makes the rules anew where any is missing, and else adds what is missing of
 // some elements, and takes away what isn't wanted.
 func (r *run) mendRules(wanted, unwanted []firewall.Element) error {
-	there, err := r.rulesThere()
+	whole, err := r.rulesThere()
 	if err != nil {
 		return err
 	}
-	if !there {
+	if !whole {
 		return r.makeRules()
 	}
 	found, err := r.host.Find(wanted...)
 	if err != nil {
 		return err
 	}
-	lacking := slices.DeleteFunc(slices.Clone(wanted), func(element firewall.Element) bool { return slices.ContainsFunc(found, element.SameKey) })
+	there := firewall.ByName(found)
+	lacking := slices.DeleteFunc(slices.Clone(wanted), func(element firewall.Element) bool {
+		_, ok := there[element.Name()]
+		return ok
+	})
 	steps := append(addElements(lacking, "what the rules hold for"), forgetPorts(lacking, "they went elsewhere while it was missing")...)
 	if err := r.do(r.host, steps...); err != nil {
 		return err
@@ -180,12 +184,7 @@ func (r *run) allElements() ([]firewall.Element, error) {
 		}
 		elements = append(elements, some...)
 	}
-	known := map[string]bool{}
-	elements = slices.DeleteFunc(elements, func(element firewall.Element) bool {
-		twice := known[element.Name()]
-		known[element.Name()] = true
-		return twice
-	})
+	elements = firewall.Unique(elements)
 	slices.SortStableFunc(elements, func(a, b firewall.Element) int { return cmp.Compare(a.Set.Name, b.Set.Name) })
 	return elements, nil
 }

@@ -204,6 +204,27 @@ func (e Element) SameKey(other Element) bool {
 // Name is what no two elements share.
 func (e Element) Name() string { return e.Set.Name + " " + values(e.Key) }
 
+// ByName are elements by their names: to compare each with each takes too long where there are
+// a thousand ports.
+func ByName(elements []Element) map[string]Element {
+	named := make(map[string]Element, len(elements))
+	for _, element := range elements {
+		named[element.Name()] = element
+	}
+	return named
+}
+
+// Unique are elements without those whose name one before has.
+func Unique(elements []Element) []Element {
+	known := make(map[string]bool, len(elements))
+	return slices.DeleteFunc(slices.Clone(elements), func(element Element) bool {
+		name := element.Name()
+		twice := known[name]
+		known[name] = true
+		return twice
+	})
+}
+
 func fields(list []Field) string { return join(list) }
 func types(list []Type) string   { return join(list) }
 
