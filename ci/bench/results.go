@@ -92,7 +92,8 @@ Against CNI, and at 32 at once: for the same reason.
 Against the program that does nothing: a second run reads all that the first one made, by the same messages; down looks at
 every bridge and set for what containers that are gone left.
 
-As a bridge fills: the kernel looks at all ports when one comes (br_add_if, net/bridge/br_if.c), for the floor as well.
+As a bridge fills: it sends no message more, but some of them take the kernel longer than those of the floor; which, isn't
+looked into yet.
 `
 
 func plotTimes(times []named) error {
