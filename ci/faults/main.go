@@ -28,6 +28,7 @@ type options struct {
 	scenario string
 	kind     string
 	sample   bool
+	every    int
 	first    bool
 	jobs     int
 }
@@ -43,6 +44,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
 	flag.BoolVar(&o.sample, "sample", false, "not all: one error of each call, kills after changes, every fourth kill and delay; without -nat=false")
+	flag.IntVar(&o.every, "every", 1, "only the first of so many calls")
 	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill, end (a kill, and then the container's) or delay")
 	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
 	flag.IntVar(&o.jobs, "jobs", 2*runtime.NumCPU(), "how many scenarios go on at once: each waits for the kernel half of the time")
@@ -112,7 +114,7 @@ func (o options) start(scenario string) (row, told string, err error) {
 	defer runtime.UnlockOSThread()
 	arguments := []string{
 		"-binary", o.binary, "-scenario", scenario, "-kind", o.kind,
-		fmt.Sprintf("-sample=%t", o.sample), fmt.Sprintf("-first=%t", o.first),
+		fmt.Sprintf("-sample=%t", o.sample), fmt.Sprintf("-every=%d", o.every), fmt.Sprintf("-first=%t", o.first),
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command("/proc/self/exe", arguments...)
@@ -153,7 +155,7 @@ func runOne(o options) error {
 func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
 	began := time.Now()
 	var tried [delayed + 1]int
-	for i := range s.calls {
+	for i := 0; i < len(s.calls); i += max(o.every, 1) {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
 			tried[f.kind]++
