@@ -21,7 +21,7 @@
 //     other; only one that removes a bridge, or what a killed run left, takes
 //     it exclusively. The kernel lets go of it when the process ends.
 //  3. An attachment that is there already, found by the name
-//     netsetgo:n:<container interface>:<namespace> among the host's links, is
+//     netsetgo:n:<hash>:<container interface>:<namespace> among the host's links, is
 //     compared with the options that were given, and the run is over.
 //  4. The bridge is made: link, group and MAC in one message, then its MTU, its
 //     address, and "up". A marked bridge that a killed run left half done is
@@ -36,25 +36,27 @@
 //     bridge and of the links of the default routes, of which the note remembers
 //     how they were. It goes with the bridge: of the last one, everything is put
 //     back. Rules that somebody took away are put back for good.
-//  6. The pair is made in place, in one message: the host link up, on the bridge
+//  6. The pair is made in place, in one message: the host link on the bridge, down,
 //     and carrying netsetgo's group; the peer with its last name and MAC in the
 //     container's namespace. Nothing is moved or renamed. Undone by deleting
 //     the host link, which takes the peer and all that hangs on it with it.
-//  7. An address of each family is leased: the name netsetgo:a:<bridge>:<address>
-//     is given to the host link. The kernel refuses a name that is taken, so two
-//     runs can't lease one address. It goes with the link.
+//  7. An address of each family is leased: the name
+//     netsetgo:a:<hash>:<bridge>:<address> is given to the host link. The kernel
+//     refuses a name that is taken, so two runs can't lease one address. It goes
+//     with the link.
 //  8. The port is locked to the container's MAC, and MAC and addresses become
 //     elements of the sets of who may send; so do published ports, each also a
 //     name netsetgo:p:… of the host link. Ports that still lead to the address,
 //     for a container that is gone, are taken away first. Undone by deleting the
-//     elements; the rest goes with the link. The bridge's note (its ifalias) then
-//     says where the next run starts looking; undone by writing the old one.
+//     elements; the rest goes with the link. Only now the host link comes up. The
+//     bridge's note (its ifalias) then says where the next run starts looking;
+//     undone by writing the old one.
 //  9. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by
 //     its reverse, but for the IPv6 setting, which goes with the pair.
 //  10. The host link is looked at until its carrier is seen, and given
-//     its owner's names: netsetgo:c:<container interface>:<id> where an id is
-//     known, and last of all netsetgo:n:…. An owner means that the attachment
+//     its owner's names: netsetgo:c:<hash>:<container interface>:<id> where an id
+//     is known, and last of all netsetgo:n:…. An owner means that the attachment
 //     is complete; a link with our group and without an owner is what a killed
 //     run left, and the next run for that container clears it away.
 //

@@ -32,8 +32,8 @@ type AddBridge struct {
 	Index *int
 }
 
-// AddPair makes a pair of veth in place: the host link up and on the bridge, the
-// peer in the container's namespace, down. ErrExists may be of either name. The
+// AddPair makes a pair of veth in place: the host link on the bridge, the peer in
+// the container's namespace, both down. ErrExists may be of either name. The
 // kernel's index for the host link is put into Index.
 type AddPair struct {
 	Name          string

@@ -67,7 +67,7 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 		}, netsetgo.NetworkConfig{MTU: 1300}),
 		Entry("where the host has no default route", func(w *world) { w.host().routes = nil }, netsetgo.NetworkConfig{}),
 		Entry("where the first name and address are taken", func(w *world) {
-			w.host().add(configurer.Link{Name: "veth0", Altnames: []string{"netsetgo:a:brg0:10.10.10.2"}})
+			w.host().add(configurer.Link{Name: "veth0", Altnames: []string{"netsetgo:a:9a37:brg0:10.10.10.2"}})
 		}, netsetgo.NetworkConfig{}),
 		Entry("on somebody else's bridge", func(w *world) {
 			w.host().addBridge("brg0", "192.168.7.1/24", "10.10.10.1/24").MAC = net.HardwareAddr{2, 0, 0, 0, 0, 7}
@@ -132,10 +132,10 @@ var _ = Describe("checking an attachment", Label("unit"), func() {
 		Entry("the host link's lease", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:a:") },
 			"lease of veth0", "an address of 10.10.10.0/24", "missing", ""),
 		Entry("the host link's id", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:c:") },
-			"name netsetgo:c:veth1:web of veth0", "present", "missing", "ip link property add dev veth0 altname netsetgo:c:veth1:web"),
+			"name netsetgo:c:ef2b:veth1:web of veth0", "present", "missing", "ip link property add dev veth0 altname netsetgo:c:ef2b:veth1:web"),
 		Entry("the host link's owner", func(at changed) { at.hostLink.Altnames = without(at.hostLink.Altnames, "netsetgo:n:") },
-			"name netsetgo:n:veth1:4026532001 of veth0", "present", "missing",
-			"ip link property add dev veth0 altname netsetgo:n:veth1:4026532001"),
+			"name netsetgo:n:d479:veth1:4026532001 of veth0", "present", "missing",
+			"ip link property add dev veth0 altname netsetgo:n:d479:veth1:4026532001"),
 		Entry("the interface down", func(at changed) { at.peer.Up = false },
 			"state of veth1 in the container", "up", "down", inContainer+"ip link set dev veth1 up"),
 		Entry("the interface's MTU", func(at changed) { at.peer.MTU = 1300 },

@@ -36,7 +36,7 @@ func (w *world) leavingAfter(tries int, name string, s *space) {
 var _ = Describe("what only one container can have", Label("unit"), func() {
 	withAddress := func() netsetgo.NetworkConfig { return netsetgo.NetworkConfig{ContainerIP: net.ParseIP("10.10.10.7")} }
 	withID := func() netsetgo.NetworkConfig { return netsetgo.NetworkConfig{ID: "web"} }
-	const address, id = "netsetgo:a:brg0:10.10.10.7", "netsetgo:c:veth1:web"
+	const address, id = "netsetgo:a:e4e8:brg0:10.10.10.7", "netsetgo:c:ef2b:veth1:web"
 	// held is a world in which c2 has it.
 	held := func(request func() netsetgo.NetworkConfig) *world {
 		GinkgoHelper()
@@ -152,7 +152,7 @@ var _ = Describe("the next free address", Label("unit"), func() {
 		w := newWorld(2)
 		Expect(w.netset().Up(smallest(), firstPid+1)).To(Succeed())
 		w.container(2).dying = true
-		w.leavingAfter(3, "netsetgo:a:brg0:10.1.1.2", w.container(2))
+		w.leavingAfter(3, "netsetgo:a:1096:brg0:10.1.1.2", w.container(2))
 		Expect(w.netset().Up(smallest(), firstPid)).To(Succeed())
 		Expect(w.attached(w.container(1))).To(HaveLen(1))
 	})

@@ -26,7 +26,7 @@ func (c AddBridge) command(Names) string {
 // Both ends are made in their places by one line of ip too.
 func (c AddPair) command(names Names) string {
 	const queues = "numtxqueues 1 numrxqueues 1"
-	return fmt.Sprintf("ip link add name %s up address %s mtu %d master %s group %d %s type veth peer name %s address %s mtu %d %s netns %s",
+	return fmt.Sprintf("ip link add name %s address %s mtu %d master %s group %d %s type veth peer name %s address %s mtu %d %s netns %s",
 		Quote(c.Name), c.MAC, c.MTU, Quote(names(c.Master)), c.Group, queues,
 		Quote(c.Peer), c.PeerMAC, c.MTU, queues, Quote(cmp.Or(namedNamespace(c.PeerNamespace), c.PeerNamespace.Name())))
 }

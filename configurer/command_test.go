@@ -57,12 +57,12 @@ var commandLines = []struct {
 	},
 	{
 		pairInto("/run/netns/blue"),
-		"ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
+		"ip link add name veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
 			"type veth peer name eth0 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns blue",
 	},
 	{
 		pairInto("/proc/42/ns/net"),
-		"ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
+		"ip link add name veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 " +
 			"type veth peer name eth0 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /proc/42/ns/net",
 	},
 	{configurer.DeleteLink{Link: 4}, "ip link delete dev veth0"},
@@ -74,8 +74,8 @@ var commandLines = []struct {
 	{configurer.SetAlias{Link: 3}, "ip link set dev brg0 alias ''"},
 	{configurer.SilenceIPv6{Link: 4}, "ip link set dev veth0 addrgenmode none"},
 	{
-		configurer.AddAltname{Link: 4, Name: "netsetgo:c:eth0:$(reboot)"},
-		"ip link property add dev veth0 altname 'netsetgo:c:eth0:$(reboot)'",
+		configurer.AddAltname{Link: 4, Name: "netsetgo:c:0000:eth0:$(reboot)"},
+		"ip link property add dev veth0 altname 'netsetgo:c:0000:eth0:$(reboot)'",
 	},
 	{
 		configurer.AddAddress{Link: 4, Address: netip.MustParsePrefix("10.20.3.4/16")},

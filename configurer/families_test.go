@@ -30,7 +30,7 @@ var _ = Describe("a container with IPv6", Label("unit"), func() {
 			HaveField("Route", netsetgo.Route{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.10.10.1")}),
 			HaveField("Route", netsetgo.Route{Destination: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fd10::1")})))
 		Expect(w.container(1).named("veth1").MAC).To(Equal(lease.ContainerMAC(netip.MustParseAddr("10.10.10.2"), netip.MustParseAddr("fd10::2"))))
-		Expect(w.host().named("veth0").Altnames).To(ContainElements("netsetgo:a:brg0:10.10.10.2", "netsetgo:a:brg0:fd10::2"))
+		Expect(w.host().named("veth0").Altnames).To(ContainElements("netsetgo:a:9a37:brg0:10.10.10.2", "netsetgo:a:4000:brg0:fd10::2"))
 		Expect(w.host().named("brg0").addresses).To(ConsistOf(
 			netip.MustParsePrefix("10.10.10.1/24"), netip.MustParsePrefix("fd10::1/64"), netip.MustParsePrefix("fe80::1/64")))
 		Expect(w.expectCheck(dual())).To(BeEmpty())

@@ -136,25 +136,33 @@ func (r *run) attachOnce() error {
 	if err := r.publish(pair, bridge, leased); err != nil {
 		return err
 	}
-	if !noted {
-		return nil // somebody else's bridge, or alias, is never written to
-	}
-	// To publish may have let go of the lock: what others wrote meanwhile stays.
-	if len(r.config.Publish) > 0 {
-		if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
-			return err
+	// What is changed of a link that is up is told to all that may want to know: the longer
+	// the more ports there are.
+	steps := []step{{change: SetUp{pair, true}, why: "the host's end comes up: nothing can come in by it that mustn't"}}
+	if noted { // somebody else's bridge, or alias, is never written to
+		// To publish may have let go of the lock: what others wrote meanwhile stays.
+		if len(r.config.Publish) > 0 {
+			if bridge, err = r.host.Link(Which{Index: bridge.Index}); err != nil {
+				return err
+			}
 		}
+		steps = append(steps, hint(r.host, bridge, note)...)
 	}
+	return r.do(r.host, steps...)
+}
+
+// hint notes where the next run starts to look, where there is room for it.
+func hint(host Conn, bridge Link, note lease.Note) []step {
 	now, noted := lease.ReadNote(bridge.Alias)
 	now.Next, now.Number = note.Next, note.Number
 	if !noted || len(now.String()) > lease.MaxNote {
-		return nil // a hint only
+		return nil
 	}
-	return r.do(r.host, step{
+	return []step{{
 		change: SetAlias{bridge.Index, now.String()},
 		why:    "where the next run starts to look",
-		undo:   reverse(r.host, SetAlias{bridge.Index, bridge.Alias}),
-	})
+		undo:   reverse(host, SetAlias{bridge.Index, bridge.Alias}),
+	}}
 }
 
 // confirm ends a run for a container that is attached already: it changes nothing, but

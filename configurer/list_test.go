@@ -143,7 +143,7 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		w.host().addBridge("theirs", "10.0.0.1/8")
 		w.host().addOurs("idle")
 		w.container(2).known = true
-		peers(w.host().add(configurer.Link{Name: "veth7", Kind: "veth", Up: true, Master: 3, Altnames: []string{"netsetgo:a:brg0:10.10.10.7"}}),
+		peers(w.host().add(configurer.Link{Name: "veth7", Kind: "veth", Up: true, Master: 3, Altnames: []string{"netsetgo:a:e4e8:brg0:10.10.10.7"}}),
 			w.container(2).add(configurer.Link{Name: "eth0", Kind: "veth"}))
 		w.host().add(configurer.Link{Name: "marked", Kind: "dummy", Group: lease.Group})
 		Expect(w.netset().List()).To(Equal([]netsetgo.Listed{whole()}))

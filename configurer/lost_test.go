@@ -36,7 +36,7 @@ var _ = Describe("a link whose maker got no answer", Label("unit"), func() {
 		}, "veth0"),
 		Entry("a pair with the container, of another run", "type veth", func(w *world) {
 			w.container(1).known = true
-			peers(w.host().add(configurer.Link{Name: "veth0", Kind: "veth", Group: lease.Group, Altnames: []string{"netsetgo:a:brg1:10.9.0.2"}}),
+			peers(w.host().add(configurer.Link{Name: "veth0", Kind: "veth", Group: lease.Group, Altnames: []string{"netsetgo:a:f3c3:brg1:10.9.0.2"}}),
 				w.container(1).add(configurer.Link{Name: "eth5", Kind: "veth"}))
 		}, "veth0"),
 	)

@@ -195,7 +195,7 @@ var _ = Describe("the rules", Label("unit"), func() {
 		w := busyHost()
 		rules := w.host().rules.String()
 		w.host().links = append([]*device{w.host().add(configurer.Link{
-			Name: "veth7", Kind: "veth", Group: lease.Group, Altnames: []string{"netsetgo:a:brg0:10.10.10.99", "netsetgo:p:tcp:8080:99:*"},
+			Name: "veth7", Kind: "veth", Group: lease.Group, Altnames: []string{"netsetgo:a:99e8:brg0:10.10.10.99", "netsetgo:p:ddfc:tcp:8080:99:*"},
 		})}, w.host().links[:len(w.host().links)-1]...)
 		w.host().rules = ruleset{}
 		Expect(w.netset().Up(publishing(dual(), port(8080, "tcp"), port(5000, "udp")), firstPid)).To(Succeed())
@@ -278,7 +278,7 @@ var _ = Describe("the rules", Label("unit"), func() {
 		w := busyHost()
 		w.host().addBridge("theirs")
 		w.host().addOurs("idle")
-		w.host().add(configurer.Link{Name: "veth7", Kind: "veth", Altnames: []string{"netsetgo:a:brg0:10.10.10.99", "netsetgo:p:tcp:99:99:*"}})
+		w.host().add(configurer.Link{Name: "veth7", Kind: "veth", Altnames: []string{"netsetgo:a:99e8:brg0:10.10.10.99", "netsetgo:p:692d:tcp:99:99:*"}})
 		rules := w.host().rules.String()
 		w.host().rules = ruleset{}
 		Expect(w.netset().Up(dual(), firstPid)).To(Succeed())

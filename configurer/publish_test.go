@@ -226,7 +226,7 @@ var _ = Describe("a published port", Label("unit"), func() {
 		Expect(w.netset().Up(dual(), firstPid+1)).To(Succeed())
 		w.at("ip -n c1 link set veth1 up", func() error {
 			other := w.host().named("veth0")
-			other.Altnames = append(other.Altnames, "netsetgo:p:tcp:99:99:*")
+			other.Altnames = append(other.Altnames, "netsetgo:p:692d:tcp:99:99:*")
 			return nil
 		})
 		failing(w)

@@ -68,20 +68,21 @@ sysctl -w net/ipv4/conf/brg0/forwarding=1
 ip link set brg0 alias "netsetgo number=0 policy=closed,nat was=2/forwarding:0"
 nft add element uplinks { ipv4 . 2 }
 sysctl -w net/ipv4/conf/eth0/forwarding=1
-ip link add veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 up type veth peer veth1 address 6e:73:0a:0a:0a:02 netns c1
+ip link add veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 type veth peer veth1 address 6e:73:0a:0a:0a:02 netns c1
 ip link set veth0 addrgenmode none
-ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2
+ip link property add dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2
 bridge link set dev veth0 learning off locked on isolated off hairpin off
 bridge fdb replace 6e:73:0a:0a:0a:02 dev veth0 master static
 nft add element senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }
+ip link set veth0 up
 ip link set brg0 alias "netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0"
 ip -n c1 link set lo up
 ip -n c1 link set veth1 addrgenmode none
 ip -n c1 link set veth1 up
 ip -n c1 address add 10.10.10.2/24 dev veth1
 ip -n c1 route add 0.0.0.0/0 via 10.10.10.1 on link 2
-ip link property add dev veth0 altname netsetgo:c:veth1:web:1
-ip link property add dev veth0 altname netsetgo:n:veth1:4026532001`[1:]))
+ip link property add dev veth0 altname netsetgo:c:fbb2:veth1:web:1
+ip link property add dev veth0 altname netsetgo:n:d479:veth1:4026532001`[1:]))
 		w.expectNothingOpen()
 	})
 
@@ -96,8 +97,8 @@ host
  3: brg0 up mtu 1450 type bridge address 6e:73:0a:0a:0a:01 group 7238503 addrgenmode none sysctl forwarding=1 ipv6/accept_ra=0 alias netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0
    inet 10.10.10.1/24
  4: veth0@c1:veth1 up mtu 1450 master 3 type veth address fe:73:0a:0a:0a:02 group 7238503 addrgenmode none port learning=off,locked,mac=6e:73:0a:0a:0a:02
-   altname netsetgo:a:brg0:10.10.10.2
-   altname netsetgo:n:veth1:4026532001
+   altname netsetgo:a:9a37:brg0:10.10.10.2
+   altname netsetgo:n:d479:veth1:4026532001
  route 0.0.0.0/0 via 192.0.2.1 on link 2
  table inet
    bridges { "brg0" }
@@ -128,13 +129,13 @@ host
    inet 10.20.0.1/16
    inet6 fd20::1/64
  4: v0@c1:eth0 up mtu 1400 master 3 type veth address fe:36:e0:3d:cf:e8 group 7238503 addrgenmode none port hairpin,isolated
-   altname netsetgo:a:tower:10.20.3.4
-   altname netsetgo:a:tower:fd20::7
-   altname netsetgo:u:tower:10.20.3.4
-   altname netsetgo:p:tcp:8080-8081:80:*
-   altname netsetgo:p:udp:53:5353:192.0.2.9
-   altname netsetgo:c:eth0:web:1
-   altname netsetgo:n:eth0:4026532001
+   altname netsetgo:a:323b:tower:10.20.3.4
+   altname netsetgo:a:5793:tower:fd20::7
+   altname netsetgo:u:323b:tower:10.20.3.4
+   altname netsetgo:p:d382:tcp:8080-8081:80:*
+   altname netsetgo:p:83c6:udp:53:5353:192.0.2.9
+   altname netsetgo:c:e2ba:eth0:web:1
+   altname netsetgo:n:d721:eth0:4026532001
  route 0.0.0.0/0 via 192.0.2.1 on link 2
  table inet
    addressports4 { 192.0.2.9 . udp . 53 : 10.20.3.4 . 5353 }
@@ -200,7 +201,7 @@ c1
 		w := newWorld(2)
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
-		Expect(w.host().named("netsetgo:a:brg0:10.10.10.3").Name).To(Equal("veth1"))
+		Expect(w.host().named("netsetgo:a:9ea4:brg0:10.10.10.3").Name).To(Equal("veth1"))
 		Expect(w.host().named("brg0").Alias).To(HavePrefix("netsetgo next=10.10.10.4 number=2 "))
 	})
 
@@ -210,7 +211,7 @@ c1
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
 		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
 		Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+2)).To(Succeed())
-		Expect(w.host().named("netsetgo:a:brg0:10.10.10.4")).NotTo(BeNil())
+		Expect(w.host().named("netsetgo:a:e2a1:brg0:10.10.10.4")).NotTo(BeNil())
 	})
 
 	It("fails without a process, before anything is changed", func() {

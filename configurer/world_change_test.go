@@ -165,7 +165,7 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 		return configurer.ErrFull
 	}
 	host := s.add(configurer.Link{
-		Name: change.Name, Kind: "veth", Up: true, MTU: change.MTU, MAC: change.MAC, Master: change.Master, Group: change.Group,
+		Name: change.Name, Kind: "veth", MTU: change.MTU, MAC: change.MAC, Master: change.Master, Group: change.Group,
 	})
 	host.Port = configurer.Port{Learning: true, CanLock: !s.cantLock}
 	host.peer = other.add(configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC})
@@ -237,7 +237,7 @@ func (w *world) describe(s *space, change configurer.Change) string {
 	case configurer.AddBridge:
 		return fmt.Sprintf("%s link add %s address %s group %d type bridge", ip, change.Name, change.MAC, change.Group)
 	case configurer.AddPair:
-		return fmt.Sprintf("%s link add %s address %s mtu %d master %s group %d up type veth peer %s address %s netns %s",
+		return fmt.Sprintf("%s link add %s address %s mtu %d master %s group %d type veth peer %s address %s netns %s",
 			ip, change.Name, change.MAC, change.MTU, name(change.Master), change.Group,
 			change.Peer, change.PeerMAC, w.files[change.PeerNamespace].name)
 	case configurer.DeleteLink:

@@ -124,7 +124,7 @@ var _ = Describe("checking an attachment, otherwise", Label("unit"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lines(found)).To(Equal(`
 state of lo in the container: up, not down
-name netsetgo:n:veth1:4026532001 of veth0: present, not missing
+name netsetgo:n:d479:veth1:4026532001 of veth0: present, not missing
 state of veth1 in the container: up, not down
 address of veth1 in the container: 10.10.10.2/24, not none
 route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing

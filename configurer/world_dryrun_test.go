@@ -78,7 +78,7 @@ var _ = Describe("a dry run", Label("unit"), func() {
 	more := map[string]func() *world{
 		"where an address is taken": func() *world {
 			w := newWorld(1)
-			w.host().add(configurer.Link{Name: "x", Altnames: []string{"netsetgo:a:brg0:10.10.10.2", "netsetgo:a:brg0:10.10.10.3"}})
+			w.host().add(configurer.Link{Name: "x", Altnames: []string{"netsetgo:a:9a37:brg0:10.10.10.2", "netsetgo:a:9ea4:brg0:10.10.10.3"}})
 			return w
 		},
 		"where a killed run left a pair": func() *world { return unfinished(1) },

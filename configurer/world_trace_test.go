@@ -51,8 +51,8 @@ func (t transcript) String() string {
 // pairMade is the line that makes a pair, with the number of the host link;
 // pairRefused that of one whose number was taken.
 var (
-	pairMade    = regexp.MustCompile(`(?m)^ip link add name ([A-Za-z]+)([0-9]+) up .*: <nil>$`)
-	pairRefused = regexp.MustCompile(`(?m)^ip link add name [A-Za-z]+[0-9]+ up .*: exists already\n`)
+	pairMade    = regexp.MustCompile(`(?m)^ip link add name ([A-Za-z]+)([0-9]+) .* type veth .*: <nil>$`)
+	pairRefused = regexp.MustCompile(`(?m)^ip link add name [A-Za-z]+[0-9]+ .* type veth .*: exists already\n`)
 )
 
 // What a dry run doesn't know: the index of a link that it doesn't make, and addresses
@@ -100,20 +100,21 @@ sysctl -w net/ipv4/conf/brg0/forwarding=1  # the host forwards what comes from t
 ip link set dev brg0 alias 'netsetgo number=0 policy=closed,nat was=2/forwarding:0'  # remembers how the uplinks were, for the last one out
 nft 'add element inet netsetgo uplinks { ipv4 . "eth0" }'  # what comes in by it goes to bridges only
 sysctl -w net/ipv4/conf/eth0/forwarding=1  # the host forwards what comes in by its uplinks
-ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
+ip link add name veth0 address fe:73:0a:0a:0a:02 mtu 1450 master brg0 group 7238503 numtxqueues 1 numrxqueues 1 type veth peer name veth1 address 6e:73:0a:0a:0a:02 mtu 1450 numtxqueues 1 numrxqueues 1 netns /dev/./null  # both ends in their places, nothing is moved
 ip link set dev veth0 addrgenmode none  # no IPv6 addresses that nobody asked for
-ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2  # leases the address: the kernel gives no name twice
+ip link property add dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2  # leases the address: the kernel gives no name twice
 ip link set dev veth0 type bridge_slave learning off locked on isolated off hairpin off group_fwd_mask 65533  # how the bridge treats what the container sends
 bridge fdb replace 6e:73:0a:0a:0a:02 dev veth0 master static  # what it sends comes from its own MAC
 nft 'add element bridge netsetgo senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }'  # and from its own addresses
+ip link set dev veth0 up  # the host's end comes up: nothing can come in by it that mustn't
 ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0'  # where the next run starts to look
 nsenter --net=/dev/./null ip link set dev lo up  # a container expects its own 127.0.0.1
 nsenter --net=/dev/./null ip link set dev veth1 addrgenmode none  # no IPv6 addresses that nobody asked for
 nsenter --net=/dev/./null ip link set dev veth1 up  # the container's end comes up
 nsenter --net=/dev/./null ip address add 10.10.10.2/24 broadcast 10.10.10.255 dev veth1  # the address that was leased
 nsenter --net=/dev/./null ip route add default via 10.10.10.1 dev veth1 proto static  # all other addresses are beyond the bridge
-ip link property add dev veth0 altname netsetgo:c:veth1:web:1  # by which down finds it
-ip link property add dev veth0 altname netsetgo:n:veth1:4026532001  # whose it is; the last name: now it is complete
+ip link property add dev veth0 altname netsetgo:c:fbb2:veth1:web:1  # by which down finds it
+ip link property add dev veth0 altname netsetgo:n:d479:veth1:4026532001  # whose it is; the last name: now it is complete
 `[1:]))
 		Expect(w.made).To(Equal(len(*shown)), "and no other change is made")
 	})

@@ -97,9 +97,9 @@ func run(commands []string) ([]string, error) {
 }
 
 var (
-	inode = regexp.MustCompile(`\b4[0-9]{9}\b`)                            // of a namespace
-	time  = regexp.MustCompile(`"time":"[^"]*"`)                           // of a record of the log
-	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`) // received and sent
+	inode = regexp.MustCompile(`(\bnetsetgo:n:[0-9a-f]{4}:\w+:)?\b4[0-9]{9}\b`) // of a namespace, and the hash of it
+	time  = regexp.MustCompile(`"time":"[^"]*"`)                                // of a record of the log
+	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`)      // received and sent
 )
 
 // steady is a text without what differs from run to run.

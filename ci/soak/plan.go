@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 // containers is how many there are at most.
@@ -103,7 +105,7 @@ func (o operation) command(t target) string {
 	case deleteBridge:
 		return "ip link delete dev " + bridges[o.wish.bridge].name
 	case deleteLink:
-		return fmt.Sprintf("ip link delete dev netsetgo:n:veth1:%d", t.inode)
+		return "ip link delete dev " + lease.NamespaceName("veth1", t.inode)
 	}
 	return "kill -9 " + t.pid
 }

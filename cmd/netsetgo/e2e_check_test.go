@@ -86,7 +86,7 @@ var _ = Describe("the verb check", Label("root"), func() {
 		Entry("an id", "-id=other", "-id=web",
 			`id of veth0 is "other", asked for is "web"; to mend it: netsetgo down -netns=blue -id=web; netsetgo up -netns=blue -id=web`),
 		Entry("an id where there was none", "", "-id=web",
-			"name netsetgo:c:veth1:web of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:c:veth1:web"),
+			"name netsetgo:c:ef2b:veth1:web of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:c:ef2b:veth1:web"),
 		Entry("an address", "", "-containerAddress=10.10.10.9",
 			"lease of veth0 is 10.10.10.2, asked for is 10.10.10.9; to mend it: ANEW",
 			"MAC of veth1 in the container is 6e:73:0a:0a:0a:02, asked for is 6e:73:0a:0a:0a:09; to mend it: ANEW",

@@ -135,8 +135,8 @@ var _ = Describe("check of the host", Label("root"), func() {
 		Entry("a port that leads elsewhere", `
 			nft delete element inet netsetgo ports6 '{ tcp . 8080 }'
 			nft add element inet netsetgo ports6 '{ tcp . 8080 : fd10::2 . 81 }'`, "element of ports6 is tcp . 8080 : fd10::2 . 81, asked for is tcp . 8080 : fd10::2 . 80"),
-		Entry("a port that nobody knows the owner of", "ip link property del dev veth0 altname 'netsetgo:p:tcp:8080:80:*'",
-			"name netsetgo:p:tcp:8080:80:* of veth0 is missing"),
+		Entry("a port that nobody knows the owner of", "ip link property del dev veth0 altname 'netsetgo:p:9f82:tcp:8080:80:*'",
+			"name netsetgo:p:9f82:tcp:8080:80:* of veth0 is missing"),
 		Entry("the host as well", "sysctl -qw net/ipv4/conf/brg0/forwarding=0", "sysctl net/ipv4/conf/brg0/forwarding is 0"),
 	)
 

@@ -123,7 +123,7 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 		}
 		text = strings.ReplaceAll(text, lockedAlone, "locked on")
 		return strings.NewReplacer(
-			"INODE", inodeOf(p.container),
+			"OWNER", ownerOf(p.container),
 			"ANEW", "netsetgo down -netns=blue; netsetgo up -netns=blue",
 		).Replace(text)
 	}
@@ -155,14 +155,14 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 			"group of veth0 is 7, asked for is 7238503; to mend it: ip link set dev veth0 group 7238503"),
 		Entry("the host link's name", "", "ip link set dev veth0 down; ip link set dev veth0 name mine up",
 			"name of the host link is mine, asked for is veth and a number; to mend it: ANEW"),
-		Entry("the name of an address that was leased", "", "ip link property del dev veth0 altname netsetgo:a:brg0:10.10.10.2",
+		Entry("the name of an address that was leased", "", "ip link property del dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2",
 			"lease of veth0 is missing; to mend it: ANEW"),
-		Entry("the name of an address that was asked for", "-containerAddress 10.10.10.9", "ip link property del dev veth0 altname netsetgo:a:brg0:10.10.10.9",
-			"name netsetgo:a:brg0:10.10.10.9 of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.9"),
-		Entry("the name of the id", `-id it's"web`, `ip link property del dev veth0 altname "netsetgo:c:veth1:it's\"web"`,
-			`name netsetgo:c:veth1:it's"web of veth0 is missing; to mend it: ip link property add dev veth0 altname 'netsetgo:c:veth1:it'\''s"web'`),
-		Entry("the name of the namespace", "", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE",
-			"name netsetgo:n:veth1:INODE of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:n:veth1:INODE"),
+		Entry("the name of an address that was asked for", "-containerAddress 10.10.10.9", "ip link property del dev veth0 altname netsetgo:a:e11a:brg0:10.10.10.9",
+			"name netsetgo:a:e11a:brg0:10.10.10.9 of veth0 is missing; to mend it: ip link property add dev veth0 altname netsetgo:a:e11a:brg0:10.10.10.9"),
+		Entry("the name of the id", `-id it's"web`, `ip link property del dev veth0 altname "netsetgo:c:c5a5:veth1:it's\"web"`,
+			`name netsetgo:c:c5a5:veth1:it's"web of veth0 is missing; to mend it: ip link property add dev veth0 altname 'netsetgo:c:c5a5:veth1:it'\''s"web'`),
+		Entry("the name of the namespace", "", "ip link property del dev veth0 altname OWNER",
+			"name OWNER of veth0 is missing; to mend it: ip link property add dev veth0 altname OWNER"),
 
 		Entry("the bridge's state", "", "ip link set dev brg0 down",
 			"state of brg0 is down, asked for is up; to mend it: ip link set dev brg0 up"),
@@ -241,8 +241,8 @@ var _ = Describe("the verb check, when something was changed by hand", Label("ro
 		succeeds(execute(p.host, arguments...))
 		p.host.Sh(fill(`
 			ip link set dev veth0 nomaster down mtu 1300
-			for name in a:brg0:10.10.10.9 c:veth1:web n:veth1:INODE; do
-				ip link property del dev veth0 altname netsetgo:$name
+			for name in netsetgo:a:e11a:brg0:10.10.10.9 netsetgo:c:ef2b:veth1:web OWNER; do
+				ip link property del dev veth0 altname $name
 			done
 			ip address flush dev brg0
 			ip link set dev brg0 down address 02:00:00:00:00:07

@@ -38,7 +38,7 @@ const (
 		ip link set dev brg0 addrgenmode none`
 	unfinishedPair = ourBridge + `
 		ip address add 10.10.10.1/24 broadcast 10.10.10.255 dev brg0; ip link set dev brg0 up
-		ip link add name veth0 up address fe:73:0a:0a:0a:02 mtu 1500 master brg0 group 7238503 type veth \
+		ip link add name veth0 address fe:73:0a:0a:0a:02 mtu 1500 master brg0 group 7238503 type veth \
 			peer name veth1 address 6e:73:0a:0a:0a:02 netns PID
 		ip link set dev veth0 addrgenmode none`
 	uplink = `
@@ -108,7 +108,7 @@ var _ = Describe("a dry run, pasted into a shell", Label("root"), func() {
 		Entry("by -containerInterface", nil, "-netns blue -containerInterface eth0", "-netns blue -containerInterface eth0"),
 
 		Entry("beside another container", withNeighbour, "-pid PID", "-pid PID"),
-		Entry("where an address is taken", onTheHost("ip link property add dev lo altname netsetgo:a:brg0:10.10.10.2"), "-pid PID", "-pid PID"),
+		Entry("where an address is taken", onTheHost("ip link property add dev lo altname netsetgo:a:9a37:brg0:10.10.10.2"), "-pid PID", "-pid PID"),
 		Entry("on somebody else's bridge", onTheHost(foreignBridge), "-pid PID -id web", "-id web"),
 		Entry("where the host's default route has an MTU", onTheHost(uplink), "-pid PID", "-pid PID"),
 		Entry("where lo has a name that no terminal should see", inside("ip link set dev lo name '\u009b2J'"), "-pid PID", "-pid PID"),

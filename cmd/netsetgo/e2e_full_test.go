@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 var _ = Describe("up where nothing is free, with the kernel", Label("root"), func() {
@@ -92,7 +94,7 @@ var _ = Describe("up where nothing is free, with the kernel", Label("root"), fun
 		batch.WriteString("link add name a type veth peer name b\n")
 		for i := 3; i < 1023; i++ { // 10.10.0.2 is leased
 			link := []string{"lo", "a", "b"}[i%3] // the names of one link take 64 KiB at most
-			fmt.Fprintf(&batch, "link property add dev %s altname netsetgo:a:brg0:10.10.%d.%d\n", link, i>>8, i&255)
+			fmt.Fprintf(&batch, "link property add dev %s altname %s\n", link, lease.AddressName("brg0", netip.AddrFrom4([4]byte{10, 10, byte(i >> 8), byte(i)})))
 		}
 		Expect(host.RunWith(batch.String(), "ip", "-batch", "-").Code).To(Equal(0))
 		Expect(refused(host.NewContainer(), "-bridgeAddress", "10.10.0.1/22")).To(ContainSubstring("all of 10.10.0.0/22 are taken"))

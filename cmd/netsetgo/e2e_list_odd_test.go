@@ -64,7 +64,7 @@ var _ = Describe("the verb list, where things are odd", Label("root"), func() {
 		Entry("with an escape in that name", "",
 			`ip link set dev veth1 down; ip link set dev veth1 name "$(printf '\033[31m\302\233')" up`, func(*listed) {}),
 		Entry("with a name that the container gave it as well", "",
-			`ip link property add dev veth1 altname netsetgo:n:fake:1; ip link property add dev veth1 altname netsetgo:c:fake:fake`, func(*listed) {}),
+			`ip link property add dev veth1 altname netsetgo:n:cbf7:fake:1; ip link property add dev veth1 altname netsetgo:c:ac24:fake:fake`, func(*listed) {}),
 		Entry("with a MAC that the container chose", "",
 			"ip link set dev veth1 address 02:00:00:00:00:07", func(l *listed) { l.MAC = "02:00:00:00:00:07" }),
 		Entry("with an address that the container chose", "",
@@ -74,7 +74,7 @@ var _ = Describe("the verb list, where things are odd", Label("root"), func() {
 			func(l *listed) { l.Bridge = "lab" }),
 		Entry("with a host link that was renamed", "ip link set dev veth0 down; ip link set dev veth0 name mine; ip link set dev mine up", "",
 			func(l *listed) { l.HostLink = "mine" }),
-		Entry("with an escape in what says whose it is", `ip link property add dev veth0 altname "netsetgo:c:veth1:$(printf '\033[31m')"`, "",
+		Entry("with an escape in what says whose it is", `ip link property add dev veth0 altname "netsetgo:c:0000:veth1:$(printf '\033[31m')"`, "",
 			func(l *listed) { l.Container = "\x1b[31m" }),
 	)
 

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 // titles are those of the columns of `list`.
@@ -94,9 +95,17 @@ func counters(where *testnet.Process, name string) (received, sent uint64) {
 }
 
 // inodeOf is the number of a container's namespace, as lsns(8) has it.
-func inodeOf(container *testnet.Container) string {
+func inodeOf(container *testnet.Container) uint64 {
 	GinkgoHelper()
-	return strings.TrimSpace(container.Must("stat", "-Lc", "%i", "/proc/self/ns/net"))
+	inode, err := strconv.ParseUint(strings.TrimSpace(container.Must("stat", "-Lc", "%i", "/proc/self/ns/net")), 10, 64)
+	Expect(err).NotTo(HaveOccurred())
+	return inode
+}
+
+// ownerOf is the name that says that the attachment is a container's.
+func ownerOf(container *testnet.Container) string {
+	GinkgoHelper()
+	return lease.NamespaceName("veth1", inodeOf(container))
 }
 
 // inRun is all that is in a host's /run, and when it was last written.
@@ -124,7 +133,7 @@ var _ = Describe("the verb list", Label("root"), func() {
 					hostLink = each
 				}
 			}
-			who := map[string]string{"eth0": "web", "lan1": "net:[" + inodeOf(other) + "]"}[name]
+			who := map[string]string{"eth0": "web", "lan1": fmt.Sprintf("net:[%d]", inodeOf(other))}[name]
 			got := list[hostLink.Name]
 			got.ReceivedBytes, got.SentBytes = 0, 0
 			Expect(got).To(Equal(listed{
@@ -183,9 +192,9 @@ var _ = Describe("the verb list", Label("root"), func() {
 			ip link add name brg0 up type bridge
 			ip link add name mine up master brg0 type veth peer name other
 			ip link add name veth0 up master brg0 type veth peer name veth1 netns %d
-			ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2
-			ip link property add dev veth0 altname netsetgo:n:veth1:%s
-		`, container.Pid, inodeOf(container)))
+			ip link property add dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2
+			ip link property add dev veth0 altname %s
+		`, container.Pid, ownerOf(container)))
 		nothing()
 		container.Kill()
 		host.Sh("ip link delete brg0")
@@ -199,7 +208,7 @@ var _ = Describe("the verb list", Label("root"), func() {
 		container, other := host.NewContainer(), host.NewContainer()
 		up(host, container)
 		up(host, other)
-		host.Sh(strings.NewReplacer("PID", strconv.Itoa(container.Pid), "INODE", inodeOf(container)).Replace(script))
+		host.Sh(strings.NewReplacer("PID", strconv.Itoa(container.Pid), "OWNER", ownerOf(container)).Replace(script))
 		settleCarriers(&host.Process)
 		list, rows := listOf(host), rowsOf(host)
 		Expect(list["veth0"].State).To(Equal(state))
@@ -211,8 +220,8 @@ var _ = Describe("the verb list", Label("root"), func() {
 		Entry("whose end in the container is down", "nsenter --target PID --net ip link set veth1 down", "no carrier"),
 		Entry("whose host link is down", "ip link set veth0 down", "no carrier"),
 		Entry("whose ends are both down", "ip link set veth0 down; nsenter --target PID --net ip link set veth1 down", "no carrier"),
-		Entry("whose owner isn't written", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE", "incomplete"),
-		Entry("whose owner isn't written, and that is down", "ip link property del dev veth0 altname netsetgo:n:veth1:INODE; ip link set veth0 down", "incomplete"),
+		Entry("whose owner isn't written", "ip link property del dev veth0 altname OWNER", "incomplete"),
+		Entry("whose owner isn't written, and that is down", "ip link property del dev veth0 altname OWNER; ip link set veth0 down", "incomplete"),
 	)
 
 	It("shows what a killed run left, wherever it was killed", Label("long"), func() {

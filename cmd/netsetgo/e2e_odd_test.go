@@ -18,10 +18,6 @@ var _ = Describe("what is out of the ordinary", Label("root"), func() {
 		host = testnet.NewHost()
 		container = host.NewContainer()
 	})
-	inode := func() string {
-		GinkgoHelper()
-		return strings.TrimSpace(container.Must("stat", "--dereference", "--format", "%i", "/proc/self/ns/net"))
-	}
 
 	It("is a caller whose /proc is of another pid namespace", func() {
 		host.Sh("ip netns add blue")
@@ -65,12 +61,12 @@ var _ = Describe("what is out of the ordinary", Label("root"), func() {
 	})
 
 	It("is a link of somebody else's with an owner's name", func() {
-		host.Sh("ip link add other type bridge; ip link property add dev other altname netsetgo:n:veth1:" + inode() +
-			"; ip link property add dev other altname netsetgo:c:veth1:web")
+		host.Sh("ip link add other type bridge; ip link property add dev other altname " + ownerOf(container) +
+			"; ip link property add dev other altname netsetgo:c:ef2b:veth1:web")
 		before := host.State()
 		down(host, container)
 		succeeds(execute(host, "down", "-id", "web"))
-		Expect(fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)).To(ContainSubstring("netsetgo:n:veth1:"))
+		Expect(fails(execute(host, "-pid", strconv.Itoa(container.Pid)), 1)).To(ContainSubstring(ownerOf(container)))
 		stays(&host.Process, before)
 	})
 

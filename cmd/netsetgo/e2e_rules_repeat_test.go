@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 // checkedRule is everyRule, but that the bridge doesn't learn what the container sends,
@@ -163,7 +164,7 @@ var _ = Describe("many runs at once, with rules", Label("root"), Serial, func() 
 		Expect(published(host)).To(Equal(1))
 		var winner int
 		for i := 1; i <= containers; i++ {
-			if strings.Contains(host.Must("ip", "link"), "netsetgo:c:veth1:box"+strconv.Itoa(i)+"\n") {
+			if strings.Contains(host.Must("ip", "link"), lease.IDName("veth1", "box"+strconv.Itoa(i))+"\n") {
 				winner = i
 			}
 		}

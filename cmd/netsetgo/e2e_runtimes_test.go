@@ -173,7 +173,7 @@ var _ = DescribeTableSubtree("as a hook of", Label("root", "runtimes"), func(run
 		Expect(there).To(HaveLen(3))
 		Expect(there["veth0"].Bridge).To(Equal("brg0"))
 		Expect(there["veth0"].Altnames).To(ConsistOf(
-			"netsetgo:a:brg0:10.10.10.2", "netsetgo:c:eth0:web", HavePrefix("netsetgo:n:eth0:")))
+			"netsetgo:a:9a37:brg0:10.10.10.2", "netsetgo:c:cd1a:eth0:web", MatchRegexp(`^netsetgo:n:[0-9a-f]{4}:eth0:[0-9]+$`)))
 
 		Expect(stdin.Close()).To(Succeed())
 		Expect(cmd.Wait()).To(Succeed())

@@ -202,13 +202,13 @@ func (s scene) paste(commands string) {
 }
 
 // owner is the one thing that differs between two scenes: a namespace's inode.
-var owner = regexp.MustCompile(`(netsetgo:n:[^:]+:)\d+`)
+var owner = regexp.MustCompile(`netsetgo:n:[0-9a-f]{4}:([^:]+):\d+`)
 
 // state is that of host and container.
 func (s scene) state() string {
 	GinkgoHelper()
 	text := s.host.State() + "\n--- in the container\n" + s.container.State()
-	return owner.ReplaceAllString(text, "${1}INODE")
+	return owner.ReplaceAllString(text, "owner of $1")
 }
 
 // files are those of /run.

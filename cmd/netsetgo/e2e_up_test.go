@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 // connected is what `ip` is to say of a container and its host.
@@ -53,11 +55,11 @@ func (want connected) check(host *testnet.Host, container *testnet.Container) {
 
 	ip, _, _ := strings.Cut(want.address, "/")
 	names := []string{
-		"netsetgo:a:" + want.bridge + ":" + ip,
-		"netsetgo:n:" + want.name + ":" + strings.TrimSpace(container.Must("stat", "-Lc", "%i", "/proc/self/ns/net")),
+		lease.AddressName(want.bridge, netip.MustParseAddr(ip)),
+		lease.NamespaceName(want.name, inodeOf(container)),
 	}
 	if want.id != "" {
-		names = append(names, "netsetgo:c:"+want.name+":"+want.id)
+		names = append(names, lease.IDName(want.name, want.id))
 	}
 	hostLink := onHost[want.hostLink]
 	Expect(hostLink.Details.Kind).To(Equal("veth"))

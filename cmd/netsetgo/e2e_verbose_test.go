@@ -58,7 +58,7 @@ var _ = Describe("-v", Label("root"), func() {
 		Entry("by an OCI state", nil, created, 0),
 		Entry("beside another container", withNeighbour, "-pid PID", 0),
 		Entry("where the first address is taken",
-			onTheHost("for i in 2 3 4; do ip link property add dev lo altname netsetgo:a:brg0:10.10.10.$i; done"), "-pid PID", 3),
+			onTheHost("for name in netsetgo:a:9a37:brg0:10.10.10.2 netsetgo:a:9ea4:brg0:10.10.10.3 netsetgo:a:e2a1:brg0:10.10.10.4; do ip link property add dev lo altname $name; done"), "-pid PID", 3),
 		Entry("behind a run that was killed", onTheHost(unfinishedPair), "-pid PID", 1),
 		Entry("with odd names", nil, `-netns blue -id it's"$(touch)`+"`x`;&|~家", 0),
 		Entry("of down", func(s scene) { up(s.host, s.container) }, "down -pid PID", 0),
@@ -67,10 +67,10 @@ var _ = Describe("-v", Label("root"), func() {
 	)
 
 	It("says of each refused change which, and why, as a comment", func() {
-		s := newScene(onTheHost("ip link property add dev lo altname netsetgo:a:brg0:10.10.10.2"))
+		s := newScene(onTheHost("ip link property add dev lo altname netsetgo:a:9a37:brg0:10.10.10.2"))
 		Expect(s.run("-pid PID -v").Stderr).To(ContainSubstring(
-			"\n# refused (file exists): ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.2\n" +
-				"ip link property add dev veth0 altname netsetgo:a:brg0:10.10.10.3  # leases the address: "))
+			"\n# refused (file exists): ip link property add dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2\n" +
+				"ip link property add dev veth0 altname netsetgo:a:9ea4:brg0:10.10.10.3  # leases the address: "))
 	})
 
 	It("leaves standard output to the result", func() {

@@ -28,7 +28,7 @@ func (c *conn) do(change configurer.Change) error {
 	case configurer.DeleteLink:
 		return c.deleteLink(change.Link)
 	case configurer.SetUp:
-		return c.set(change.Link, func(link *configurer.Link) { link.Up = change.Up })
+		return c.setUp(change)
 	case configurer.SetMTU:
 		return c.set(change.Link, func(link *configurer.Link) { link.MTU = change.MTU })
 	case configurer.SetMAC:
@@ -169,7 +169,7 @@ func (c *conn) addPair(change configurer.AddPair) error {
 		return err
 	}
 	host := configurer.Link{
-		Name: change.Name, Kind: "veth", Up: true, Running: true, MTU: change.MTU, MAC: change.MAC,
+		Name: change.Name, Kind: "veth", MTU: change.MTU, MAC: change.MAC,
 		Master: change.Master, Group: change.Group, PeerNamespace: number, Port: configurer.Port{Learning: true, CanLock: canLock},
 	}
 	peer := configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC}
@@ -177,7 +177,20 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
 	*change.Index = host.Index
-	return c.set(change.Master, func(bridge *configurer.Link) { bridge.Running = true })
+	return nil
+}
+
+// setUp takes it that the other end of a link comes up as well, and then a port's bridge carries.
+func (c *conn) setUp(change configurer.SetUp) error {
+	master := 0
+	err := c.set(change.Link, func(link *configurer.Link) {
+		link.Up, link.Running = change.Up, change.Up
+		master = link.Master
+	})
+	if err != nil || master == 0 || !change.Up {
+		return err
+	}
+	return c.set(master, func(bridge *configurer.Link) { bridge.Running = true })
 }
 
 // locksPorts says whether the kernel knows of locked ports, which it tells of a port only: so it

@@ -119,7 +119,6 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Expect(connect(nil).Links("bridge")).To(Equal(there[:1]))
 		Expect(there[1].Altnames).To(Equal([]string{"old"}), "what is there stays")
 	},
-		Entry("up", configurer.SetUp{Link: 4, Up: true}, func(link *configurer.Link) { link.Up = true }),
 		Entry("MTU", configurer.SetMTU{Link: 4, MTU: 68}, func(link *configurer.Link) { link.MTU = 68 }),
 		Entry("MAC", configurer.SetMAC{Link: 4, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}, func(link *configurer.Link) {
 			link.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 9}
@@ -164,6 +163,18 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 			"the kernel isn't asked of what isn't there")
 	})
 
+	It("lets a port that comes up carry, and with it its bridge", func() {
+		conn := connect(nil)
+		port, bridge := there[1], there[0]
+		Expect(try(conn, configurer.SetUp{Link: port.Index, Up: true})).To(Succeed())
+		port.Up, port.Running, bridge.Running = true, true, true
+		Expect(connect(nil).Link(configurer.Which{Index: port.Index})).To(Equal(port))
+		Expect(connect(nil).Link(configurer.Which{Index: bridge.Index})).To(Equal(bridge))
+		Expect(try(conn, configurer.SetUp{Link: port.Index, Up: false})).To(Succeed())
+		port.Up, port.Running = false, false
+		Expect(connect(nil).Link(configurer.Which{Index: port.Index})).To(Equal(port))
+	})
+
 	It("makes a pair, with its two ends in their places", func() {
 		change := pair("veth1")
 		conn := connect(nil)
@@ -172,7 +183,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(hostLink.Peer).To(BeNumerically("<", 0))
 		Expect(hostLink).To(Equal(configurer.Link{
-			Index: *change.Index, Name: "veth1", Kind: "veth", Up: true, Running: true, MTU: 1400, MAC: change.MAC, Master: 3, Group: 7,
+			Index: *change.Index, Name: "veth1", Kind: "veth", MTU: 1400, MAC: change.MAC, Master: 3, Group: 7,
 			Peer: hostLink.Peer, PeerNamespace: 5, Port: configurer.Port{Learning: true, CanLock: true},
 		}))
 		peer := configurer.Link{Index: hostLink.Peer, Name: "eth0", Kind: "veth", MTU: 1400, MAC: change.PeerMAC, Peer: hostLink.Index}

@@ -33,13 +33,13 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 		Expect(link(conn, "b").MAC).To(Equal(change.MAC))
 	})
 
-	It("make a pair in place: one end up on the bridge, the other in the container, down", Label("kernels"), func() {
+	It("make a pair in place: one end on the bridge, the other in the container, both down", Label("kernels"), func() {
 		container := newNamespace()
 		conn, inside := connect(nil), connect(container)
 		bridge := addBridge(conn, "b")
 		host, peer := addPair(conn, bridge, "host", container, "eth0")
 		Expect(link(conn, "host")).To(And(
-			HaveField("Index", host), HaveField("Kind", "veth"), HaveField("Up", true), HaveField("Master", bridge),
+			HaveField("Index", host), HaveField("Kind", "veth"), HaveField("Up", false), HaveField("Master", bridge),
 			HaveField("MTU", 1400), HaveField("Group", uint32(7)), HaveField("MAC", mac("02:00:00:00:00:02")),
 		))
 		Expect(link(inside, "eth0")).To(And(
@@ -78,9 +78,9 @@ var _ = Describe("changes", Label("root"), onHost, func() {
 		check(configurer.SetAlias{Link: bridge, Alias: want.Alias})
 		want.Alias = ""
 		check(configurer.SetAlias{Link: bridge, Alias: ""})
-		want.Altnames = []string{"netsetgo:c:eth0:an id: with colons"}
+		want.Altnames = []string{"netsetgo:c:e1df:eth0:an id: with colons"}
 		check(configurer.AddAltname{Link: bridge, Name: want.Altnames[0]})
-		want.Altnames = append(want.Altnames, "netsetgo:n:eth0:4026531840")
+		want.Altnames = append(want.Altnames, "netsetgo:n:a69a:eth0:4026531840")
 		check(configurer.AddAltname{Link: bridge, Name: want.Altnames[1]})
 		want.Up = false
 		check(configurer.SetUp{Link: bridge, Up: false})

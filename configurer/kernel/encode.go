@@ -105,10 +105,7 @@ func encodeBridge(change configurer.AddBridge) *nl.NetlinkRequest {
 // encodePair makes the pair in place: to move a link between namespaces costs
 // 16 ms (rcu_barrier).
 func encodePair(change configurer.AddPair) *nl.NetlinkRequest {
-	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, create|unix.NLM_F_ACK|unix.NLM_F_ECHO)
-	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	header.Flags, header.Change = unix.IFF_UP, unix.IFF_UP
-	request.AddData(header)
+	request := linkRequest(unix.RTM_NEWLINK, create|unix.NLM_F_ECHO, 0)
 	request.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(change.Name)))
 	request.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, change.MAC))
 	request.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(change.Master))))

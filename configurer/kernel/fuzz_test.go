@@ -125,7 +125,7 @@ func seeds() [][]byte {
 	refused := message(1, 0x80, num(^uint32(unix.EEXIST)+1), make([]byte, unix.SizeofNlMsghdr), attr(nl.NLMSGERR_ATTR_MSG, []byte("taken\x00")))
 	link := message(0, 2, []byte{0, 0, 1, 0}, num(7), num(unix.IFF_UP), num(0),
 		attr(unix.IFLA_IFNAME, []byte("veth0\x00")), attr(unix.IFLA_MTU, num(1500)), attr(unix.IFLA_ADDRESS, []byte{2, 0, 0, 0, 0, 1}),
-		attr(unix.IFLA_PROP_LIST, attr(unix.IFLA_ALT_IFNAME, []byte("netsetgo:n:a:1\x00"))),
+		attr(unix.IFLA_PROP_LIST, attr(unix.IFLA_ALT_IFNAME, []byte("netsetgo:n:e5d4:a:1\x00"))),
 		attr(unix.IFLA_LINKINFO, attr(nl.IFLA_INFO_KIND, []byte("veth")), attr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge\x00")),
 			attr(nl.IFLA_INFO_SLAVE_DATA, attr(nl.IFLA_BRPORT_LEARNING, []byte{1}))),
 		attr(unix.IFLA_AF_SPEC, attr(unix.AF_INET, attr(1, num(1)))))

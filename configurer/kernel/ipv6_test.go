@@ -20,7 +20,7 @@ var _ = Describe("changes of IPv6", Label("root"), onHost, func() {
 		do(conn, configurer.SilenceIPv6{Link: bridge}, configurer.SetUp{Link: bridge, Up: true})
 		host, peer := addPair(conn, bridge, "host", container, "eth0")
 		inside := connect(container)
-		do(conn, configurer.SilenceIPv6{Link: host})
+		do(conn, configurer.SilenceIPv6{Link: host}, configurer.SetUp{Link: host, Up: true})
 		do(inside, configurer.SilenceIPv6{Link: peer}, configurer.SetUp{Link: peer, Up: true})
 		link(conn, "host")
 		link(conn, "b")

@@ -38,11 +38,11 @@ var pastings = []pasting{
 	{"no automatic IPv6", "ip link set dev p addrgenmode eui64", func(p place) configurer.Change {
 		return configurer.SilenceIPv6{Link: p.index("p")}
 	}},
-	{"a lease", "", altname("netsetgo:a:brg0:10.10.10.2")},
-	{"one more name", "ip link property add dev p altname before", altname("netsetgo:n:eth0:4026531840")},
-	{"an id with quotes", "", altname(`netsetgo:c:eth0:it's-"odd"-$(touch` + "`id`" + `)\n;&|<>#*?{a,b}!`)},
-	{"an id that is cut", "", altname("netsetgo:c:eth0:" + strings.Repeat("x", 70) + "-0123456789abcdef0123456789abcdef~")},
-	{"an id that isn't of ASCII", "", altname("netsetgo:c:eth0:~é家🐘:web-1.2_3")},
+	{"a lease", "", altname("netsetgo:a:9a37:brg0:10.10.10.2")},
+	{"one more name", "ip link property add dev p altname before", altname("netsetgo:n:a69a:eth0:4026531840")},
+	{"an id with quotes", "", altname(`netsetgo:c:0000:eth0:it's-"odd"-$(touch` + "`id`" + `)\n;&|<>#*?{a,b}!`)},
+	{"an id that is cut", "", altname("netsetgo:c:0000:eth0:" + strings.Repeat("x", 65) + "-0123456789abcdef0123456789abcdef~")},
+	{"an id that isn't of ASCII", "", altname("netsetgo:c:b087:eth0:~é家🐘:web-1.2_3")},
 	{"an address", "", address("10.1.2.3/20")},
 	{"an address without a broadcast address of its own", "", address("10.1.2.3/32")},
 	{"an address of two", "", address("10.1.2.2/31")},

@@ -30,7 +30,7 @@ var _ = Describe("reading the links of a kind", Label("root"), onHost, func() {
 		bridge := addBridge(conn, "b")
 		do(conn, configurer.SetAlias{Link: bridge, Alias: "a note"})
 		addPair(conn, bridge, "host", container, "eth0")
-		do(conn, configurer.AddAltname{Link: link(conn, "host").Index, Name: "netsetgo:a:b:10.0.0.2"})
+		do(conn, configurer.AddAltname{Link: link(conn, "host").Index, Name: "netsetgo:a:a2c4:b:10.0.0.2"})
 		Expect(conn.Links("bridge")).To(ConsistOf(link(conn, "b")))
 		Expect(conn.Links("veth")).To(ConsistOf(link(conn, "host")))
 		Expect(conn.Ports(bridge)).To(ConsistOf(link(conn, "host")))
@@ -124,7 +124,8 @@ var _ = Describe("reading how a link fares", Label("root"), onHost, func() {
 		}
 		container := newNamespace()
 		conn, inside := connect(nil), connect(container)
-		_, peer := addPair(conn, addBridge(conn, "b"), "host", container, "eth0")
+		host, peer := addPair(conn, addBridge(conn, "b"), "host", container, "eth0")
+		do(conn, configurer.SetUp{Link: host, Up: true})
 		Expect(link(conn, "host")).To(And(HaveField("Up", true), HaveField("Running", false)))
 		// Without a look the kernel's deferred job settles it, up to a second later.
 		for range 5 {
@@ -142,7 +143,7 @@ var _ = Describe("reading how a link fares", Label("root"), onHost, func() {
 		conn, inside := connect(nil), connect(container)
 		host, peer := addPair(conn, addBridge(conn, "b"), "host", container, "eth0")
 		sh("ip link set dev host nomaster")
-		do(conn, configurer.SilenceIPv6{Link: host}, configurer.AddAddress{Link: host, Address: prefix("10.0.0.1/24")})
+		do(conn, configurer.SilenceIPv6{Link: host}, configurer.SetUp{Link: host, Up: true}, configurer.AddAddress{Link: host, Address: prefix("10.0.0.1/24")})
 		do(inside, configurer.SilenceIPv6{Link: peer}, configurer.SetUp{Link: peer, Up: true},
 			configurer.AddAddress{Link: peer, Address: prefix("10.0.0.2/24")})
 		sh("ip neighbour add 10.0.0.2 lladdr 02:00:00:00:00:03 dev host")

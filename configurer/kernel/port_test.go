@@ -140,7 +140,7 @@ var _ = Describe("ports of a bridge", Label("root"), onHost, func() {
 		bridge := addBridge(conn, "b")
 		host, peer := addPair(conn, bridge, "host", container, "eth0")
 		do(conn, configurer.SetUp{Link: bridge, Up: true}, configurer.AddAddress{Link: bridge, Address: prefix("10.0.0.1/24")},
-			configurer.SetPort{Link: host, Port: configurer.Port{Locked: true}}, configurer.AddPortMAC{Link: host, MAC: mac("02:00:00:00:00:03")})
+			configurer.SetPort{Link: host, Port: configurer.Port{Locked: true}}, configurer.AddPortMAC{Link: host, MAC: mac("02:00:00:00:00:03")}, configurer.SetUp{Link: host, Up: true})
 		do(inside, configurer.SetUp{Link: peer, Up: true}, configurer.AddAddress{Link: peer, Address: prefix("10.0.0.2/24")})
 		link(conn, "host")
 		link(conn, "b")

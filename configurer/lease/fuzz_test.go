@@ -72,10 +72,10 @@ func FuzzNames(f *testing.F) {
 }
 
 func FuzzReadOwner(f *testing.F) {
-	f.Add("netsetgo:a:brg0:10.10.10.2", "netsetgo:n:veth1:4026532001", "netsetgo:c:veth1:pod:web")
-	f.Add("netsetgo:a:", "netsetgo:n::", "netsetgo:c:x")
+	f.Add("netsetgo:a:0000:brg0:10.10.10.2", "netsetgo:n:0000:veth1:4026532001", "netsetgo:c:0000:veth1:pod:web")
+	f.Add("netsetgo:a:", "netsetgo:n:0000::", "netsetgo:c:0000:x")
 	f.Add("enp0s3", "", "netsetgo")
-	f.Add("netsetgo:a:brg0:fe80::2%\x1b[31m", "netsetgo:n:veth1:-1", "netsetgo:c:veth1:")
+	f.Add("netsetgo:a:0000:brg0:fe80::2%\x1b[31m", "netsetgo:n:0000:veth1:-1", "netsetgo:c:0000:veth1:")
 	f.Fuzz(func(t *testing.T, a, n, c string) {
 		owner := lease.ReadOwner([]string{a, n, c})
 		if text := owner.String(); strings.ContainsAny(text, "\n\x1b\x00") {

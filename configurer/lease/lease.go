@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -36,31 +37,50 @@ const (
 	uncheckedMark = "netsetgo:u:"
 )
 
+// name puts four digits of a hash of what a name says between that and the mark. By the
+// first 16 bytes of a name the kernel finds the list in which it looks for it (dev_name_hash,
+// net/core/dev.c; IFNAMSIZ, linux/if.h): with no more than what the names of a thousand
+// containers have in common there, that would be one list for all.
+func name(mark, says string) string {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(says))
+	sum := hash.Sum32()
+	return fmt.Sprintf("%s%04x:%s", mark, uint16(sum>>16^sum), says)
+}
+
+// says is what a name says that has the mark.
+func says(mark, name string) (string, bool) {
+	rest, ours := strings.CutPrefix(name, mark)
+	_, text, whole := strings.Cut(rest, ":")
+	return text, ours && whole
+}
+
 // AddressName is the name that leases an address of a bridge.
 func AddressName(bridge string, addr netip.Addr) string {
-	return addressMark + bridge + ":" + addr.String()
+	return name(addressMark, bridge+":"+addr.String())
 }
 
 // NamespaceName is the name that says whose attachment a link is, by the
 // container interface and the inode of the namespace.
 func NamespaceName(containerInterface string, inode uint64) string {
-	return namespaceMark + containerInterface + ":" + strconv.FormatUint(inode, 10)
+	return name(namespaceMark, containerInterface+":"+strconv.FormatUint(inode, 10))
 }
 
 // IDName is the name that says it by the container's id. An id that doesn't fit
 // is cut, hashed, and ends in '~'; so is one that ends in '~' of itself, so that
 // no two ids share a name.
 func IDName(containerInterface, id string) string {
-	name := idMark + containerInterface + ":" + id
-	if len(name) <= maxAltname && !strings.HasSuffix(id, "~") {
-		return name
+	const most = maxAltname - len(idMark+"0000:")
+	says := containerInterface + ":" + id
+	if len(says) <= most && !strings.HasSuffix(id, "~") {
+		return name(idMark, says)
 	}
 	sum := sha256.Sum256([]byte(id))
 	tail := "-" + hex.EncodeToString(sum[:16]) + "~"
-	if most := maxAltname - len(tail); len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "")
+	if most := most - len(tail); len(says) > most {
+		says = strings.ToValidUTF8(says[:most], "")
 	}
-	return name + tail
+	return name(idMark, says+tail)
 }
 
 // PortName is the name that says which port of the host leads to the container.
@@ -74,13 +94,13 @@ func PortName(p netsetgo.Publish) string {
 	if p.HostIP.IsValid() {
 		address = p.HostIP.String()
 	}
-	return fmt.Sprintf("%s%s:%s:%d:%s", portMark, p.Protocol, ports, p.ContainerPort, address)
+	return name(portMark, fmt.Sprintf("%s:%s:%d:%s", p.Protocol, ports, p.ContainerPort, address))
 }
 
 // UncheckedName is the name that says, beside that of the address, that who has leased it may
 // send what it likes. How a port is set up doesn't tell: one put on its bridge anew learns.
 func UncheckedName(bridge string, addr netip.Addr) string {
-	return uncheckedMark + bridge + ":" + addr.String()
+	return name(uncheckedMark, bridge+":"+addr.String())
 }
 
 func readPort(text string) (p netsetgo.Publish, ok bool) {
@@ -141,26 +161,28 @@ func (o Owner) String() string {
 // nothing.
 func ReadOwner(altnames []string) Owner {
 	var owner Owner
-	for _, name := range altnames {
-		if rest, ok := strings.CutPrefix(name, addressMark); ok {
+	for _, altname := range altnames {
+		if rest, ok := says(addressMark, altname); ok {
 			bridge, text, _ := strings.Cut(rest, ":")
 			if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 				owner.Bridge, owner.Addresses = bridge, append(owner.Addresses, addr)
 			}
 		}
-		if rest, ok := strings.CutPrefix(name, portMark); ok {
+		if rest, ok := says(portMark, altname); ok {
 			if port, ok := readPort(rest); ok {
 				owner.Ports = append(owner.Ports, port)
 			}
 		}
-		owner.Unchecked = owner.Unchecked || strings.HasPrefix(name, uncheckedMark)
-		if rest, ok := strings.CutPrefix(name, namespaceMark); ok {
+		if _, ok := says(uncheckedMark, altname); ok {
+			owner.Unchecked = true
+		}
+		if rest, ok := says(namespaceMark, altname); ok {
 			containerInterface, text, _ := strings.Cut(rest, ":")
 			if inode, err := strconv.ParseUint(text, 10, 64); err == nil {
 				owner.ContainerInterface, owner.Inode = containerInterface, inode
 			}
 		}
-		if rest, ok := strings.CutPrefix(name, idMark); ok {
+		if rest, ok := says(idMark, altname); ok {
 			_, owner.ID, _ = strings.Cut(rest, ":")
 		}
 	}

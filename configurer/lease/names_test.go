@@ -2,20 +2,36 @@ package lease_test
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/configurer/lease"
 )
 
 var _ = Describe("the names of a host link", Label("unit"), func() {
 	It("are written so", func() {
-		Expect(lease.AddressName("brg0", netip.MustParseAddr("10.10.10.2"))).To(Equal("netsetgo:a:brg0:10.10.10.2"))
-		Expect(lease.NamespaceName("veth1", 4026532001)).To(Equal("netsetgo:n:veth1:4026532001"))
-		Expect(lease.IDName("veth1", "web")).To(Equal("netsetgo:c:veth1:web"))
+		Expect(lease.AddressName("brg0", netip.MustParseAddr("10.10.10.2"))).To(Equal("netsetgo:a:9a37:brg0:10.10.10.2"))
+		Expect(lease.NamespaceName("veth1", 4026532001)).To(Equal("netsetgo:n:d479:veth1:4026532001"))
+		Expect(lease.IDName("veth1", "web")).To(Equal("netsetgo:c:ef2b:veth1:web"))
+	})
+
+	It("differ within the bytes by which the kernel finds them", func() {
+		begin := map[string]bool{}
+		for i := range 1000 {
+			addr := netip.AddrFrom4([4]byte{10, 10, byte(i >> 8), byte(i)})
+			for _, name := range []string{
+				lease.AddressName("brg0", addr), lease.NamespaceName("eth0", 4026532000+uint64(i)), lease.IDName("eth0", "a-long-id-of-number-"+strconv.Itoa(i)),
+				lease.PortName(netsetgo.Publish{HostPort: 10000 + i, ContainerPort: 80}), lease.UncheckedName("brg0", addr),
+			} {
+				begin[name[:16]] = true
+			}
+		}
+		Expect(len(begin)).To(BeNumerically(">", 5000-100))
 	})
 
 	It("are read back", func() {
@@ -37,44 +53,44 @@ var _ = Describe("the names of a host link", Label("unit"), func() {
 		Expect(lease.ReadOwner(names).Complete()).To(BeFalse())
 	},
 		Entry("none"),
-		Entry("others'", "netsetgo", "netsetgo:", "netsetgo:x:eth0:1", "Netsetgo:n:eth0:1", "xnetsetgo:n:eth0:1"),
-		Entry("an address that isn't one", "netsetgo:a:brg0:10.10.10", "netsetgo:a:brg0", "netsetgo:a:"),
-		Entry("an address with a zone, which may hold anything", "netsetgo:a:brg0:fe80::2%eth0"),
-		Entry("a namespace that isn't a number", "netsetgo:n:eth0:x", "netsetgo:n:eth0:-1", "netsetgo:n:eth0:18446744073709551616", "netsetgo:n:eth0"),
-		Entry("an id without an interface", "netsetgo:c:web", "netsetgo:c:"),
+		Entry("others'", "netsetgo", "netsetgo:", "netsetgo:x:eth0:1", "Netsetgo:n:eth0:1", "xnetsetgo:n:0000:eth0:1"),
+		Entry("an address that isn't one", "netsetgo:a:0000:brg0:10.10.10", "netsetgo:a:0000:brg0", "netsetgo:a:"),
+		Entry("an address with a zone, which may hold anything", "netsetgo:a:0000:brg0:fe80::2%eth0"),
+		Entry("a namespace that isn't a number", "netsetgo:n:0000:eth0:x", "netsetgo:n:0000:eth0:-1", "netsetgo:n:0000:eth0:18446744073709551616", "netsetgo:n:0000:eth0"),
+		Entry("an id without an interface", "netsetgo:c:0000:web", "netsetgo:c:"),
 	)
 
 	It("aren't complete with an address and an id alone", func() {
-		Expect(lease.ReadOwner([]string{"netsetgo:a:brg0:10.10.10.2", "netsetgo:c:eth0:web"}).Complete()).To(BeFalse())
+		Expect(lease.ReadOwner([]string{"netsetgo:a:0000:brg0:10.10.10.2", "netsetgo:c:0000:eth0:web"}).Complete()).To(BeFalse())
 	})
 
 	DescribeTable("name the owner in an error", func(text string, names ...string) {
 		Expect(lease.ReadOwner(names).String()).To(Equal(text))
 	},
-		Entry("by its id", `container "web"`, "netsetgo:c:eth0:web", "netsetgo:n:eth0:7"),
-		Entry("by its id, unharmed by what is in it", `container "web\x1b[31m"`, "netsetgo:c:eth0:web\x1b[31m"),
-		Entry("by its namespace", `interface "eth0" in network namespace 7`, "netsetgo:n:eth0:7"),
-		Entry("by neither", "an attachment that isn't finished", "netsetgo:a:brg0:10.10.10.2"),
+		Entry("by its id", `container "web"`, "netsetgo:c:0000:eth0:web", "netsetgo:n:0000:eth0:7"),
+		Entry("by its id, unharmed by what is in it", `container "web\x1b[31m"`, "netsetgo:c:0000:eth0:web\x1b[31m"),
+		Entry("by its namespace", `interface "eth0" in network namespace 7`, "netsetgo:n:0000:eth0:7"),
+		Entry("by neither", "an attachment that isn't finished", "netsetgo:a:0000:brg0:10.10.10.2"),
 	)
 })
 
 var _ = Describe("the name of an id", Label("unit"), func() {
 	const ifname = "fifteen-bytes--"
-	room := 127 - len("netsetgo:c:"+ifname+":")
+	room := 127 - len("netsetgo:c:0000:"+ifname+":")
 
 	It("is whole as long as it fits", func() {
 		id := strings.Repeat("x", room)
-		Expect(lease.IDName(ifname, id)).To(Equal("netsetgo:c:" + ifname + ":" + id))
+		Expect(lease.IDName(ifname, id)).To(MatchRegexp(`^netsetgo:c:[0-9a-f]{4}:%s:%s$`, ifname, id))
 	})
 
 	It("is cut, hashed and ends in ~ where it doesn't fit", func() {
 		id := strings.Repeat("x", room+1)
 		Expect(lease.IDName(ifname, id)).To(HaveLen(127))
-		Expect(lease.IDName(ifname, id)).To(MatchRegexp(`^netsetgo:c:%s:x+-[0-9a-f]{32}~$`, ifname))
+		Expect(lease.IDName(ifname, id)).To(MatchRegexp(`^netsetgo:c:[0-9a-f]{4}:%s:x+-[0-9a-f]{32}~$`, ifname))
 	})
 
 	It("is hashed where it ends in ~ of itself", func() {
-		Expect(lease.IDName("eth0", "web~")).To(MatchRegexp(`^netsetgo:c:eth0:web~-[0-9a-f]{32}~$`))
+		Expect(lease.IDName("eth0", "web~")).To(MatchRegexp(`^netsetgo:c:[0-9a-f]{4}:eth0:web~-[0-9a-f]{32}~$`))
 	})
 
 	DescribeTable("isn't shared by two", func(one, other string) {
@@ -82,7 +98,7 @@ var _ = Describe("the name of an id", Label("unit"), func() {
 	},
 		Entry("that begin alike", strings.Repeat("x", 200)+"a", strings.Repeat("x", 200)+"b"),
 		Entry("of which one is the other's name", strings.Repeat("x", 200),
-			strings.TrimPrefix(lease.IDName(ifname, strings.Repeat("x", 200)), "netsetgo:c:"+ifname+":")),
+			lease.IDName(ifname, strings.Repeat("x", 200))[len("netsetgo:c:0000:"+ifname+":"):]),
 		Entry("of which one has a ~ more", "web", "web~"),
 		Entry("that are both cut within a letter", strings.Repeat("ä", 100), strings.Repeat("ä", 101)),
 	)

@@ -19,14 +19,14 @@ var _ = Describe("the name of a published port", Label("unit"), func() {
 		Expect(lease.ReadOwner([]string{name})).To(Equal(lease.Owner{Ports: []netsetgo.Publish{p.WithDefaults()}}))
 		Expect(lease.PortName(lease.ReadOwner([]string{name}).Ports[0])).To(Equal(name))
 	},
-		Entry(nil, netsetgo.Publish{HostPort: 8080, ContainerPort: 80}, "netsetgo:p:tcp:8080:80:*"),
-		Entry(nil, netsetgo.Publish{HostPort: 53, ContainerPort: 5353, Protocol: "udp"}, "netsetgo:p:udp:53:5353:*"),
-		Entry(nil, netsetgo.Publish{HostPort: 8080, ContainerPort: 80, Count: 3}, "netsetgo:p:tcp:8080-8082:80:*"),
-		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("192.0.2.9"), HostPort: 1, ContainerPort: 1, Protocol: "sctp"}, "netsetgo:p:sctp:1:1:192.0.2.9"),
-		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("0.0.0.0"), HostPort: 1, ContainerPort: 1}, "netsetgo:p:tcp:1:1:0.0.0.0"),
-		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("::"), HostPort: 65535, ContainerPort: 65535}, "netsetgo:p:tcp:65535:65535:::"),
+		Entry(nil, netsetgo.Publish{HostPort: 8080, ContainerPort: 80}, "netsetgo:p:9f82:tcp:8080:80:*"),
+		Entry(nil, netsetgo.Publish{HostPort: 53, ContainerPort: 5353, Protocol: "udp"}, "netsetgo:p:b9d5:udp:53:5353:*"),
+		Entry(nil, netsetgo.Publish{HostPort: 8080, ContainerPort: 80, Count: 3}, "netsetgo:p:35ae:tcp:8080-8082:80:*"),
+		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("192.0.2.9"), HostPort: 1, ContainerPort: 1, Protocol: "sctp"}, "netsetgo:p:281d:sctp:1:1:192.0.2.9"),
+		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("0.0.0.0"), HostPort: 1, ContainerPort: 1}, "netsetgo:p:f481:tcp:1:1:0.0.0.0"),
+		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("::"), HostPort: 65535, ContainerPort: 65535}, "netsetgo:p:95e1:tcp:65535:65535:::"),
 		Entry(nil, netsetgo.Publish{HostIP: netip.MustParseAddr("2001:db8::9"), HostPort: 64512, ContainerPort: 1, Count: 1024, Protocol: "sctp"},
-			"netsetgo:p:sctp:64512-65535:1:2001:db8::9"),
+			"netsetgo:p:6a29:sctp:64512-65535:1:2001:db8::9"),
 	)
 
 	It("fits, however long", func() {
@@ -37,7 +37,7 @@ var _ = Describe("the name of a published port", Label("unit"), func() {
 	})
 
 	DescribeTable("says nothing where it doesn't parse", func(text string) {
-		Expect(lease.ReadOwner([]string{"netsetgo:p:" + text})).To(Equal(lease.Owner{}))
+		Expect(lease.ReadOwner([]string{"netsetgo:p:0000:" + text})).To(Equal(lease.Owner{}))
 	},
 		Entry("nothing", ""),
 		Entry("of another protocol", "icmp:80:80:*"),
@@ -54,7 +54,7 @@ var _ = Describe("the name of a published port", Label("unit"), func() {
 	)
 
 	It("stands beside others, which keep their order", func() {
-		owner := lease.ReadOwner([]string{"netsetgo:p:tcp:81:80:*", "netsetgo:a:brg0:fd10::2", "netsetgo:p:tcp:80:80:*", "netsetgo:a:brg0:10.10.10.2"})
+		owner := lease.ReadOwner([]string{"netsetgo:p:2015:tcp:81:80:*", "netsetgo:a:4000:brg0:fd10::2", "netsetgo:p:6e79:tcp:80:80:*", "netsetgo:a:9a37:brg0:10.10.10.2"})
 		Expect(owner.Ports).To(HaveExactElements(HaveField("HostPort", 81), HaveField("HostPort", 80)))
 		Expect(owner.Addresses).To(Equal([]netip.Addr{netip.MustParseAddr("10.10.10.2"), netip.MustParseAddr("fd10::2")}), "IPv4 first")
 		Expect(owner.Bridge).To(Equal("brg0"))
@@ -127,7 +127,7 @@ func FuzzReadPort(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, p := range lease.ReadOwner([]string{"netsetgo:p:" + text}).Ports {
+		for _, p := range lease.ReadOwner([]string{"netsetgo:p:0000:" + text}).Ports {
 			if p.Count < 1 || p.HostPort < 0 || p.HostPort+p.Count-1 > 65535 {
 				t.Fatalf("%q gives %+v", text, p)
 			}
