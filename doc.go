@@ -47,9 +47,9 @@
 //  8. The port is locked to the container's MAC, and MAC and addresses become
 //     elements of the sets of who may send; so do published ports, each also a
 //     name netsetgo:p:… of the host link. Ports that still lead to the address,
-//     for a container that is gone, are taken away first. Undone by deleting the
-//     elements; the rest goes with the link. Only now the host link comes up. The
-//     bridge's note (its ifalias) then says where the next run starts looking;
+//     for a container that is gone, are taken away first. Only now does the host
+//     link come up. Undone by deleting the elements; the rest goes with the link.
+//     The bridge's note (its ifalias) then says where the next run starts looking;
 //     undone by writing the old one.
 //  9. Inside the container, by interface index and in one batch: lo up, no
 //     automatic IPv6 on the peer, MAC, up, address, routes. Each is undone by

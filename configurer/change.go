@@ -34,7 +34,8 @@ type AddBridge struct {
 
 // AddPair makes a pair of veth in place: the host link on the bridge, the peer in
 // the container's namespace, both down. ErrExists may be of either name. The
-// kernel's index for the host link is put into Index.
+// kernel's index for the host link is put into Index, and into CanLock whether it knows locked
+// ports.
 type AddPair struct {
 	Name          string
 	MAC           net.HardwareAddr
@@ -45,6 +46,7 @@ type AddPair struct {
 	PeerMAC       net.HardwareAddr
 	PeerNamespace *os.File
 	Index         *int
+	CanLock       *bool
 }
 
 // DeleteLink takes a link away, and with it its peer, names, addresses and routes.

@@ -37,7 +37,7 @@ func route(destination, gateway string, metric int) configurer.Route {
 func pairInto(namespace string) configurer.AddPair {
 	return configurer.AddPair{
 		Name: "veth0", MAC: net.HardwareAddr{0xfe, 0x73, 10, 10, 10, 2}, Master: 3, MTU: 1450, Group: lease.Group,
-		Peer: "eth0", PeerMAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 2}, PeerNamespace: called(namespace), Index: new(int),
+		Peer: "eth0", PeerMAC: net.HardwareAddr{0x6e, 0x73, 10, 10, 10, 2}, PeerNamespace: called(namespace), Index: new(int), CanLock: new(bool),
 	}
 }
 

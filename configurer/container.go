@@ -58,13 +58,10 @@ func (r *run) attachContainer() error {
 	}
 	owner := lease.ReadOwner(host.Altnames)
 	addresses, ok := r.leases(owner)
-	if !ok {
-		return fmt.Errorf("reading the leases of %s from host link %s: they aren't there, or of other addresses; run the host's side first", name, host.Name)
+	if !ok || !host.Up {
+		return fmt.Errorf("reading the leases of %s from host link %s: they aren't there, or of other addresses, or it isn't up; run the host's side first", name, host.Name)
 	}
 	if err := r.checkDefaultRoute(); err != nil {
-		return err
-	}
-	if err := r.lockByRule(host, addressesOf(addresses)); err != nil {
 		return err
 	}
 	steps, err := r.containerSteps(peer, addresses)

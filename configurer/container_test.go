@@ -44,6 +44,8 @@ var _ = Describe("the container's side", Label("unit"), func() {
 			netsetgo.NetworkConfig{}, "looking for veth1 in the container"),
 		Entry("without a lease", func(w *world) { w.host().named("veth0").Altnames = nil },
 			netsetgo.NetworkConfig{}, "run the host's side first"),
+		Entry("with a host's side that was killed", func(w *world) { w.host().named("veth0").Up = false },
+			netsetgo.NetworkConfig{}, "run the host's side first"),
 		Entry("with the lease of another address", func(*world) {},
 			netsetgo.NetworkConfig{ContainerIP: net.ParseIP("10.10.10.9")}, "run the host's side first"),
 		Entry("with a link of another's", func(w *world) { w.host().named("veth0").Group = 0 },

@@ -122,23 +122,24 @@ func (r *run) attachOnce() error {
 	}
 	note, noted := lease.ReadNote(bridge.Alias)
 	noted = noted && bridge.Group == lease.Group
-	pair, err := r.pair(bridge, &note, mtu)
+	hostLink, err := r.pair(bridge, &note, mtu)
 	if err != nil {
 		return err
 	}
-	leased, err := r.lease(pair, bridge, &note)
+	leased, err := r.lease(hostLink.Index, bridge, &note)
 	if err != nil {
 		return err
 	}
-	if err := r.secure(pair, leased, firewall.ParsePolicy(note.Policy).Isolated); err != nil {
+	if err := r.secure(hostLink, leased, firewall.ParsePolicy(note.Policy).Isolated); err != nil {
 		return err
 	}
-	if err := r.publish(pair, bridge, leased); err != nil {
+	if err := r.publish(hostLink.Index, bridge, leased); err != nil {
 		return err
 	}
-	// What is changed of a link that is up is told to all that may want to know: the longer
+	// Last, so that nothing comes in before the rules; and each change of a link that is up is
+	// told to all that listen (netdev_state_change, net/core/dev.c), which takes the longer
 	// the more ports there are.
-	steps := []step{{change: SetUp{pair, true}, why: "the host's end comes up: nothing can come in by it that mustn't"}}
+	steps := []step{{change: SetUp{hostLink.Index, true}, why: "the host's end comes up, now that its rules are in place"}}
 	if noted { // somebody else's bridge, or alias, is never written to
 		// To publish may have let go of the lock: what others wrote meanwhile stays.
 		if len(r.config.Publish) > 0 {

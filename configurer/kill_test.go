@@ -63,6 +63,7 @@ func (w *world) expectWhole(s *space, containers int) {
 	peer := ends[0].peer
 	Expect(peer.in).To(BeIdenticalTo(s))
 	Expect(peer.Up).To(BeTrue())
+	Expect(ends[0].Up).To(BeTrue())
 	address := lease.ReadOwner(ends[0].Altnames).Addresses[0]
 	Expect(peer.addresses).To(Equal([]netip.Prefix{netip.PrefixFrom(address, 24)}))
 	Expect(peer.MAC).To(Equal(lease.ContainerMAC(address)))

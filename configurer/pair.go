@@ -40,8 +40,9 @@ func (r *run) findUplinks() ([]Uplink, error) {
 	return r.uplinks, nil
 }
 
-// pair makes the pair of host link and peer, and returns the host link's index.
-func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
+// pair makes the pair of host link and peer, and returns of the host link its index and
+// whether it can be locked.
+func (r *run) pair(bridge Link, note *lease.Note, mtu int) (Link, error) {
 	if mtu == 0 {
 		mtu = bridge.MTU
 	}
@@ -49,7 +50,7 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 	change := AddPair{
 		MAC: lease.HostMAC(addrs...), Master: bridge.Index, MTU: mtu, Group: lease.Group,
 		Peer: r.config.ContainerInterface, PeerMAC: r.config.MAC, PeerNamespace: r.namespace,
-		Index: new(int),
+		Index: new(int), CanLock: new(bool),
 	}
 	if change.PeerMAC == nil {
 		change.PeerMAC = lease.ContainerMAC(addrs...)
@@ -64,18 +65,18 @@ func (r *run) pair(bridge Link, note *lease.Note, mtu int) (int, error) {
 		switch {
 		case err == nil:
 			note.Number = (number + 1) % (lease.MaxNumber + 1)
-			return *change.Index, r.do(r.host, silence(*change.Index, mtu)...)
+			return Link{Index: *change.Index, Port: Port{CanLock: *change.CanLock}}, r.do(r.host, silence(*change.Index, mtu)...)
 		case errors.Is(err, ErrFull):
-			return 0, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
+			return Link{}, fmt.Errorf("connecting to bridge %s: it has as many ports as a bridge can have (1,023); use another -bridgeName: %w", bridge.Name, err)
 		case !errors.Is(err, ErrExists):
-			return 0, err
+			return Link{}, err
 		}
 		if err := r.clearName(); err != nil {
-			return 0, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
+			return Link{}, fmt.Errorf("making %s in the container: %w", r.config.ContainerInterface, err)
 		}
 		number = (note.Number + 1 + rand.IntN(2<<min(try, 12))) % (lease.MaxNumber + 1)
 	}
-	return 0, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
+	return Link{}, fmt.Errorf("creating a host link: %d names such as %s are taken; use another -vethNamePrefix", tries, change.Name)
 }
 
 // guess returns the addresses that the container will probably have. That they are free

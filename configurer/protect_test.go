@@ -319,6 +319,7 @@ var _ = Describe("the rules", Label("unit"), func() {
 		Expect(w.netset().Up(config, firstPid)).To(Succeed())
 		index := firewall.Index(w.host().named("veth0").Index).String()
 		Expect(w.log).To(ContainElements("nft add element locked { "+index+" }", "nft add element macs { "+index+" . 02:00:00:00:00:09 }"))
+		Expect(slices.Index(w.log, "ip link set veth0 up")).To(BeNumerically(">", slices.Index(w.log, "nft add element macs { "+index+" . 02:00:00:00:00:09 }")))
 		rules := w.host().rules.String()
 		w.host().rules = ruleset{}
 		Expect(w.netset().Up(config, firstPid)).To(Succeed())

@@ -15,41 +15,30 @@ import (
 
 // secure lets the container send from its own MAC and addresses only, and keeps it from
 // its neighbours where the bridge is isolated.
-func (r *run) secure(hostLink int, addrs []netip.Addr, isolated bool) error {
+func (r *run) secure(hostLink Link, addrs []netip.Addr, isolated bool) error {
 	checks := r.config.SpoofCheck == netsetgo.Yes
 	// A bridge whose packets are shown to the firewall (br_netfilter) sends what a
 	// container sent to its own published port straight back to it.
 	port := Port{Learning: !checks, Locked: checks, Isolated: isolated, Hairpin: len(r.config.Publish) > 0}
-	steps := []step{{change: SetPort{hostLink, port}, why: "how the bridge treats what the container sends"}}
-	elements := []firewall.Element{firewall.Unchecked(hostLink)}
+	steps := []step{{change: SetPort{hostLink.Index, port}, why: "how the bridge treats what the container sends"}}
+	elements, lock := []firewall.Element{firewall.Unchecked(hostLink.Index)}, []firewall.Element(nil)
 	if !checks {
-		steps = append(steps, step{change: AddAltname{hostLink, lease.UncheckedName(r.config.BridgeName, addrs[0])}, why: "so that later runs know that it may send what it likes"})
+		steps = append(steps, step{change: AddAltname{hostLink.Index, lease.UncheckedName(r.config.BridgeName, addrs[0])}, why: "so that later runs know that it may send what it likes"})
 	} else {
 		mac := r.mac(addrs)
-		if err := r.sweepMAC(hostLink, addrs); err != nil {
+		if err := r.sweepMAC(hostLink.Index, addrs); err != nil {
 			return err
 		}
-		steps = append(steps, step{change: AddPortMAC{hostLink, mac}, why: "what it sends comes from its own MAC"})
+		steps = append(steps, step{change: AddPortMAC{hostLink.Index, mac}, why: "what it sends comes from its own MAC"})
 		elements = firewall.Sender(mac, addrs)
+		if !hostLink.Port.CanLock {
+			lock = firewall.Locked(hostLink.Index, mac)
+		}
 	}
 	if r.noRules {
 		elements = nil
 	}
-	for _, add := range addElements(elements, "and from its own addresses") {
-		add.undo = r.undoElements(hostLink, add.change.(AddElements))
-		steps = append(steps, add)
-	}
-	return r.do(r.host, steps...)
-}
-
-// lockByRule lets the container send from its own MAC only where the kernel doesn't know
-// locked ports, which it doesn't say when it is told to lock one (before Linux 5.18).
-func (r *run) lockByRule(hostLink Link, addrs []netip.Addr) error {
-	if r.config.SpoofCheck != netsetgo.Yes || hostLink.Port.CanLock {
-		return nil
-	}
-	var steps []step
-	for _, add := range addElements(firewall.Locked(hostLink.Index, r.mac(addrs)), "its own MAC, which the port can't see to") {
+	for _, add := range slices.Concat(addElements(elements, "and from its own addresses"), addElements(lock, "its own MAC, which the port can't see to")) {
 		add.undo = r.undoElements(hostLink.Index, add.change.(AddElements))
 		steps = append(steps, add)
 	}

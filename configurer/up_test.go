@@ -3,6 +3,7 @@ package configurer_test
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -119,6 +120,9 @@ c1
 	It("does what every option asks for", func() {
 		w := newWorld(1)
 		Expect(w.netset().Up(everyOption(), firstPid)).To(Succeed())
+		up := slices.Index(w.log, "ip link set v0 up")
+		Expect(up).To(BeNumerically(">", 0))
+		Expect(w.log[up:]).NotTo(ContainElement(MatchRegexp(`nft add|bridge link|altname netsetgo:[apu]:`)), "nothing comes in before all that")
 		Expect(w.String()).To(Equal(`
 host
  1: lo up mtu 65536

@@ -72,7 +72,7 @@ func withoutAnswer(change configurer.Change) configurer.Change {
 		change.Index = new(int)
 		return change
 	case configurer.AddPair:
-		change.Index = new(int)
+		change.Index, change.CanLock = new(int), new(bool)
 		return change
 	}
 	return change
@@ -171,7 +171,7 @@ func (w *world) addPair(s *space, change configurer.AddPair) error {
 	host.peer = other.add(configurer.Link{Name: change.Peer, Kind: "veth", MTU: change.MTU, MAC: change.PeerMAC})
 	host.peer.peer = host
 	other.known = true
-	*change.Index = host.Index
+	*change.Index, *change.CanLock = host.Index, !s.cantLock
 	return nil
 }
 

@@ -106,7 +106,7 @@ ip link property add dev veth0 altname netsetgo:a:9a37:brg0:10.10.10.2  # leases
 ip link set dev veth0 type bridge_slave learning off locked on isolated off hairpin off group_fwd_mask 65533  # how the bridge treats what the container sends
 bridge fdb replace 6e:73:0a:0a:0a:02 dev veth0 master static  # what it sends comes from its own MAC
 nft 'add element bridge netsetgo senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }'  # and from its own addresses
-ip link set dev veth0 up  # the host's end comes up: nothing can come in by it that mustn't
+ip link set dev veth0 up  # the host's end comes up, now that its rules are in place
 ip link set dev brg0 alias 'netsetgo next=10.10.10.3 number=1 policy=closed,nat was=2/forwarding:0'  # where the next run starts to look
 nsenter --net=/dev/./null ip link set dev lo up  # a container expects its own 127.0.0.1
 nsenter --net=/dev/./null ip link set dev veth1 addrgenmode none  # no IPv6 addresses that nobody asked for

@@ -92,8 +92,9 @@ Against CNI, and at 32 at once: for the same reason.
 Against the program that does nothing: a second run reads all that the first one made, by the same messages; down looks at
 every bridge and set for what containers that are gone left.
 
-As a bridge fills: it sends no message more, but some of them take the kernel longer than those of the floor; which, isn't
-looked into yet.
+As a bridge fills: it sends no message more, but with each port the kernel walks all others, and all routes of IPv6 of the
+host, when a port is added, when it comes up, and when its carrier is seen, for which the floor doesn't wait; and when the
+bridge is given the note in which the next run looks where to begin.
 `
 
 func plotTimes(times []named) error {

@@ -99,11 +99,11 @@ func choose(o options, s *session, i int) []fault {
 			turn++
 		}
 	}
-	switch {
+	switch nth := i / o.every; {
 	case !o.sample:
 		faults = append(append(faults, ends...), delay)
-	case i%4 == 0:
-		faults = []fault{faults[turn%len(faults)], ends[i/4%len(ends)], delay}
+	case nth%4 == 0:
+		faults = []fault{faults[turn%len(faults)], ends[nth/4%len(ends)], delay}
 	case i > 0 && s.calls[i-1].changes():
 		faults = []fault{faults[turn%len(faults)], ends[i/2%len(ends)]}
 	default:

@@ -44,7 +44,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
 	flag.BoolVar(&o.sample, "sample", false, "not all: one error of each call, kills after changes, every fourth kill and delay; without -nat=false")
-	flag.IntVar(&o.every, "every", 1, "only the first of so many calls")
+	flag.IntVar(&o.every, "every", 1, "only one of so many calls")
 	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill, end (a kill, and then the container's) or delay")
 	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
 	flag.IntVar(&o.jobs, "jobs", 2*runtime.NumCPU(), "how many scenarios go on at once: each waits for the kernel half of the time")
@@ -53,6 +53,8 @@ func main() {
 	flag.Parse()
 	var err error
 	switch {
+	case o.every < 1:
+		err = errors.New("-every is how many calls one is taken of: 1 takes all")
 	case o.scenario != "":
 		err = runOne(o)
 	case *selftest:
@@ -155,7 +157,7 @@ func runOne(o options) error {
 func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
 	began := time.Now()
 	var tried [delayed + 1]int
-	for i := 0; i < len(s.calls); i += max(o.every, 1) {
+	for i := 0; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
 			tried[f.kind]++

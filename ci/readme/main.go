@@ -97,13 +97,15 @@ func run(commands []string) ([]string, error) {
 }
 
 var (
-	inode = regexp.MustCompile(`(\bnetsetgo:n:[0-9a-f]{4}:\w+:)?\b4[0-9]{9}\b`) // of a namespace, and the hash of it
-	time  = regexp.MustCompile(`"time":"[^"]*"`)                                // of a record of the log
-	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`)      // received and sent
+	owner = regexp.MustCompile(`(\bnetsetgo:n:)[0-9a-f]{4}(:[^:\s]+:4[0-9]{9}\b)`) // whose hash is of the inode
+	inode = regexp.MustCompile(`\b4[0-9]{9}\b`)                                    // of a namespace
+	time  = regexp.MustCompile(`"time":"[^"]*"`)                                   // of a record of the log
+	bytes = regexp.MustCompile(`(?m)( up +| no carrier +)[0-9]+ +[0-9]+$`)         // received and sent
 )
 
 // steady is a text without what differs from run to run.
 func steady(text string) string {
+	text = owner.ReplaceAllString(text, "${1}H$2")
 	text = inode.ReplaceAllString(text, "N")
 	text = time.ReplaceAllString(text, "T")
 	return bytes.ReplaceAllString(text, "up N N")

@@ -74,7 +74,7 @@ var _ = Describe("the verb list, where things are odd", Label("root"), func() {
 			func(l *listed) { l.Bridge = "lab" }),
 		Entry("with a host link that was renamed", "ip link set dev veth0 down; ip link set dev veth0 name mine; ip link set dev mine up", "",
 			func(l *listed) { l.HostLink = "mine" }),
-		Entry("with an escape in what says whose it is", `ip link property add dev veth0 altname "netsetgo:c:0000:veth1:$(printf '\033[31m')"`, "",
+		Entry("with an escape in what says whose it is", `ip link property add dev veth0 altname "netsetgo:c:1b2f:veth1:$(printf '\033[31m')"`, "",
 			func(l *listed) { l.Container = "\x1b[31m" }),
 	)
 

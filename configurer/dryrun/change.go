@@ -176,16 +176,16 @@ func (c *conn) addPair(change configurer.AddPair) error {
 	host.Index, peer.Index = c.space.next(), container.space.next()
 	host.Peer, peer.Peer = peer.Index, host.Index
 	c.space.links[host.Index], container.space.links[peer.Index] = host, peer
-	*change.Index = host.Index
+	*change.Index, *change.CanLock = host.Index, canLock
 	return nil
 }
 
-// setUp takes it that the other end of a link comes up as well, and then a port's bridge carries.
+// setUp takes it that the other end of a port comes up as well: then it and its bridge carry.
 func (c *conn) setUp(change configurer.SetUp) error {
 	master := 0
 	err := c.set(change.Link, func(link *configurer.Link) {
-		link.Up, link.Running = change.Up, change.Up
-		master = link.Master
+		link.Up, master = change.Up, link.Master
+		link.Running = change.Up && master != 0
 	})
 	if err != nil || master == 0 || !change.Up {
 		return err

@@ -87,7 +87,7 @@ var _ = Describe("a kernel for a dry run", Label("unit"), func() {
 	pair := func(name string) configurer.AddPair {
 		return configurer.AddPair{
 			Name: name, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Master: 3, MTU: 1400, Group: 7,
-			Peer: "eth0", PeerMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, PeerNamespace: os.Stdin, Index: new(int),
+			Peer: "eth0", PeerMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, PeerNamespace: os.Stdin, Index: new(int), CanLock: new(bool),
 		}
 	}
 

@@ -134,9 +134,15 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	}
 	switch change := change.(type) {
 	case configurer.AddBridge:
-		return c.created(answer, change.Name, change.Index)
+		link, err := c.created(answer, change.Name)
+		*change.Index = link.Index
+		return err
 	case configurer.AddPair:
-		return c.created(answer, change.Name, change.Index)
+		link, err := c.created(answer, change.Name)
+		*change.Index = link.Index
+		// The echo is of before the link became a port; kernels that send it lock ports.
+		*change.CanLock = link.Port.CanLock || len(answer.messages) > 0
+		return err
 	case configurer.AddAddress:
 		// See inet6_addr_add, net/ipv6/addrconf.c; or a kernel without IPv6.
 		if change.Address.Addr().Is6() && (errors.Is(answer.err, unix.EACCES) || errors.Is(answer.err, unix.EOPNOTSUPP)) {
@@ -152,11 +158,11 @@ func (c *conn) finish(change configurer.Change, answer answer) error {
 	return answer.err
 }
 
-// created reads the index from the echo of a new link (Linux 6.2 on), or else
-// asks for it by the name that it was made with.
-func (c *conn) created(answer answer, name string, index *int) error {
+// created reads a new link from its echo (Linux 6.2 on), or else asks for it by the name
+// that it was made with.
+func (c *conn) created(answer answer, name string) (configurer.Link, error) {
 	if answer.err != nil {
-		return answer.err
+		return configurer.Link{}, answer.err
 	}
 	var link configurer.Link
 	var err error
@@ -166,8 +172,7 @@ func (c *conn) created(answer answer, name string, index *int) error {
 		link, err = c.Link(configurer.Which{Name: name})
 	}
 	if err != nil {
-		return fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
+		return link, fmt.Errorf("%w: looking at the new link %s: %w", configurer.ErrUnknown, name, err)
 	}
-	*index = link.Index
-	return nil
+	return link, nil
 }

@@ -124,7 +124,7 @@ func pair(master int, name string, namespace *os.File, peer string) configurer.A
 	return configurer.AddPair{
 		Name: name, MAC: mac("02:00:00:00:00:02"), Master: master, MTU: 1400, Group: 7,
 		Peer: peer, PeerMAC: mac("02:00:00:00:00:03"), PeerNamespace: namespace,
-		Index: new(int),
+		Index: new(int), CanLock: new(bool),
 	}
 }
 

@@ -111,7 +111,7 @@ var pastings = []pasting{
 func pairOf(p place, bridge string, mtu int) configurer.Change {
 	return configurer.AddPair{
 		Name: "veth0", MAC: mac("fe:73:0a:0a:0a:02"), Master: p.index(bridge), MTU: mtu, Group: 7238503,
-		Peer: "eth0", PeerMAC: mac("6e:73:0a:0a:0a:02"), PeerNamespace: p.namespace, Index: new(int),
+		Peer: "eth0", PeerMAC: mac("6e:73:0a:0a:0a:02"), PeerNamespace: p.namespace, Index: new(int), CanLock: new(bool),
 	}
 }
 

@@ -37,50 +37,49 @@ const (
 	uncheckedMark = "netsetgo:u:"
 )
 
-// name puts four digits of a hash of what a name says between that and the mark. By the
-// first 16 bytes of a name the kernel finds the list in which it looks for it (dev_name_hash,
-// net/core/dev.c; IFNAMSIZ, linux/if.h): with no more than what the names of a thousand
-// containers have in common there, that would be one list for all.
-func name(mark, says string) string {
+// hashed puts four digits of a hash of a text between it and its mark. The kernel chooses the
+// list in which it looks for a name by the first 16 bytes (dev_name_hash, net/core/dev.c;
+// IFNAMSIZ, linux/if.h): without them, all leases of a bridge would be in one.
+func hashed(mark, text string) string {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(says))
+	_, _ = hash.Write([]byte(text))
 	sum := hash.Sum32()
-	return fmt.Sprintf("%s%04x:%s", mark, uint16(sum>>16^sum), says)
+	return fmt.Sprintf("%s%04x:%s", mark, uint16(sum>>16^sum), text)
 }
 
-// says is what a name says that has the mark.
-func says(mark, name string) (string, bool) {
-	rest, ours := strings.CutPrefix(name, mark)
-	_, text, whole := strings.Cut(rest, ":")
-	return text, ours && whole
+// textOf is the text of a name that has the mark, and the digits that go with it.
+func textOf(mark, name string) (text string, ok bool) {
+	rest, ok := strings.CutPrefix(name, mark)
+	_, text, _ = strings.Cut(rest, ":")
+	return text, ok && name == hashed(mark, text)
 }
 
 // AddressName is the name that leases an address of a bridge.
 func AddressName(bridge string, addr netip.Addr) string {
-	return name(addressMark, bridge+":"+addr.String())
+	return hashed(addressMark, bridge+":"+addr.String())
 }
 
 // NamespaceName is the name that says whose attachment a link is, by the
 // container interface and the inode of the namespace.
 func NamespaceName(containerInterface string, inode uint64) string {
-	return name(namespaceMark, containerInterface+":"+strconv.FormatUint(inode, 10))
+	return hashed(namespaceMark, containerInterface+":"+strconv.FormatUint(inode, 10))
 }
 
 // IDName is the name that says it by the container's id. An id that doesn't fit
 // is cut, hashed, and ends in '~'; so is one that ends in '~' of itself, so that
 // no two ids share a name.
 func IDName(containerInterface, id string) string {
-	const most = maxAltname - len(idMark+"0000:")
-	says := containerInterface + ":" + id
-	if len(says) <= most && !strings.HasSuffix(id, "~") {
-		return name(idMark, says)
+	const room = maxAltname - len(idMark+"0000:")
+	text := containerInterface + ":" + id
+	if len(text) <= room && !strings.HasSuffix(id, "~") {
+		return hashed(idMark, text)
 	}
 	sum := sha256.Sum256([]byte(id))
 	tail := "-" + hex.EncodeToString(sum[:16]) + "~"
-	if most := most - len(tail); len(says) > most {
-		says = strings.ToValidUTF8(says[:most], "")
+	if most := room - len(tail); len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
 	}
-	return name(idMark, says+tail)
+	return hashed(idMark, text+tail)
 }
 
 // PortName is the name that says which port of the host leads to the container.
@@ -94,13 +93,13 @@ func PortName(p netsetgo.Publish) string {
 	if p.HostIP.IsValid() {
 		address = p.HostIP.String()
 	}
-	return name(portMark, fmt.Sprintf("%s:%s:%d:%s", p.Protocol, ports, p.ContainerPort, address))
+	return hashed(portMark, fmt.Sprintf("%s:%s:%d:%s", p.Protocol, ports, p.ContainerPort, address))
 }
 
 // UncheckedName is the name that says, beside that of the address, that who has leased it may
 // send what it likes. How a port is set up doesn't tell: one put on its bridge anew learns.
 func UncheckedName(bridge string, addr netip.Addr) string {
-	return name(uncheckedMark, bridge+":"+addr.String())
+	return hashed(uncheckedMark, bridge+":"+addr.String())
 }
 
 func readPort(text string) (p netsetgo.Publish, ok bool) {
@@ -161,28 +160,28 @@ func (o Owner) String() string {
 // nothing.
 func ReadOwner(altnames []string) Owner {
 	var owner Owner
-	for _, altname := range altnames {
-		if rest, ok := says(addressMark, altname); ok {
+	for _, name := range altnames {
+		if rest, ok := textOf(addressMark, name); ok {
 			bridge, text, _ := strings.Cut(rest, ":")
 			if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 				owner.Bridge, owner.Addresses = bridge, append(owner.Addresses, addr)
 			}
 		}
-		if rest, ok := says(portMark, altname); ok {
+		if rest, ok := textOf(portMark, name); ok {
 			if port, ok := readPort(rest); ok {
 				owner.Ports = append(owner.Ports, port)
 			}
 		}
-		if _, ok := says(uncheckedMark, altname); ok {
+		if _, ok := textOf(uncheckedMark, name); ok {
 			owner.Unchecked = true
 		}
-		if rest, ok := says(namespaceMark, altname); ok {
+		if rest, ok := textOf(namespaceMark, name); ok {
 			containerInterface, text, _ := strings.Cut(rest, ":")
 			if inode, err := strconv.ParseUint(text, 10, 64); err == nil {
 				owner.ContainerInterface, owner.Inode = containerInterface, inode
 			}
 		}
-		if rest, ok := says(idMark, altname); ok {
+		if rest, ok := textOf(idMark, name); ok {
 			_, owner.ID, _ = strings.Cut(rest, ":")
 		}
 	}

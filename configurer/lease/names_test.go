@@ -53,24 +53,26 @@ var _ = Describe("the names of a host link", Label("unit"), func() {
 		Expect(lease.ReadOwner(names).Complete()).To(BeFalse())
 	},
 		Entry("none"),
-		Entry("others'", "netsetgo", "netsetgo:", "netsetgo:x:eth0:1", "Netsetgo:n:eth0:1", "xnetsetgo:n:0000:eth0:1"),
-		Entry("an address that isn't one", "netsetgo:a:0000:brg0:10.10.10", "netsetgo:a:0000:brg0", "netsetgo:a:"),
-		Entry("an address with a zone, which may hold anything", "netsetgo:a:0000:brg0:fe80::2%eth0"),
-		Entry("a namespace that isn't a number", "netsetgo:n:0000:eth0:x", "netsetgo:n:0000:eth0:-1", "netsetgo:n:0000:eth0:18446744073709551616", "netsetgo:n:0000:eth0"),
-		Entry("an id without an interface", "netsetgo:c:0000:web", "netsetgo:c:"),
+		Entry("others'", "netsetgo", "netsetgo:", "netsetgo:x:eth0:1", "Netsetgo:n:eth0:1", "xnetsetgo:n:6047:eth0:1"),
+		Entry("without the hash", "netsetgo:a:brg0:10.10.10.2", "netsetgo:a:brg0:fd10:1::2", "netsetgo:u:brg0:10.10.10.2", "netsetgo:n:eth0:1", "netsetgo:c:veth1:a:b"),
+		Entry("with another hash", "netsetgo:a:0000:brg0:10.10.10.2", "netsetgo:n:0000:eth0:1", "netsetgo:u:0000:brg0:10.10.10.2", "netsetgo:p:0000:tcp:80:80:*", "netsetgo:c:0000:eth0:web"),
+		Entry("an address that isn't one", "netsetgo:a:dfa9:brg0:10.10.10", "netsetgo:a:fd31:brg0", "netsetgo:a:"),
+		Entry("an address with a zone, which may hold anything", "netsetgo:a:7cd2:brg0:fe80::2%eth0"),
+		Entry("a namespace that isn't a number", "netsetgo:n:87f1:eth0:x", "netsetgo:n:0502:eth0:-1", "netsetgo:n:4d91:eth0:18446744073709551616", "netsetgo:n:f095:eth0"),
+		Entry("an id without an interface", "netsetgo:c:b348:web", "netsetgo:c:"),
 	)
 
 	It("aren't complete with an address and an id alone", func() {
-		Expect(lease.ReadOwner([]string{"netsetgo:a:0000:brg0:10.10.10.2", "netsetgo:c:0000:eth0:web"}).Complete()).To(BeFalse())
+		Expect(lease.ReadOwner([]string{"netsetgo:a:9a37:brg0:10.10.10.2", "netsetgo:c:cd1a:eth0:web"}).Complete()).To(BeFalse())
 	})
 
 	DescribeTable("name the owner in an error", func(text string, names ...string) {
 		Expect(lease.ReadOwner(names).String()).To(Equal(text))
 	},
-		Entry("by its id", `container "web"`, "netsetgo:c:0000:eth0:web", "netsetgo:n:0000:eth0:7"),
-		Entry("by its id, unharmed by what is in it", `container "web\x1b[31m"`, "netsetgo:c:0000:eth0:web\x1b[31m"),
-		Entry("by its namespace", `interface "eth0" in network namespace 7`, "netsetgo:n:0000:eth0:7"),
-		Entry("by neither", "an attachment that isn't finished", "netsetgo:a:0000:brg0:10.10.10.2"),
+		Entry("by its id", `container "web"`, "netsetgo:c:cd1a:eth0:web", "netsetgo:n:9f60:eth0:7"),
+		Entry("by its id, unharmed by what is in it", `container "web\x1b[31m"`, "netsetgo:c:2502:eth0:web\x1b[31m"),
+		Entry("by its namespace", `interface "eth0" in network namespace 7`, "netsetgo:n:9f60:eth0:7"),
+		Entry("by neither", "an attachment that isn't finished", "netsetgo:a:9a37:brg0:10.10.10.2"),
 	)
 })
 

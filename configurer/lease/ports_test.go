@@ -37,7 +37,7 @@ var _ = Describe("the name of a published port", Label("unit"), func() {
 	})
 
 	DescribeTable("says nothing where it doesn't parse", func(text string) {
-		Expect(lease.ReadOwner([]string{"netsetgo:p:0000:" + text})).To(Equal(lease.Owner{}))
+		Expect(lease.ReadOwner([]string{lease.Hashed("netsetgo:p:", text)})).To(Equal(lease.Owner{}))
 	},
 		Entry("nothing", ""),
 		Entry("of another protocol", "icmp:80:80:*"),
@@ -127,7 +127,7 @@ func FuzzReadPort(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, p := range lease.ReadOwner([]string{"netsetgo:p:0000:" + text}).Ports {
+		for _, p := range lease.ReadOwner([]string{lease.Hashed("netsetgo:p:", text)}).Ports {
 			if p.Count < 1 || p.HostPort < 0 || p.HostPort+p.Count-1 > 65535 {
 				t.Fatalf("%q gives %+v", text, p)
 			}

@@ -100,7 +100,7 @@ var _ = Describe("showing changes", Label("unit"), func() {
 			conn.Do(configurer.Step{Change: configurer.AddBridge{Name: "seen", Index: new(int)}})
 		}),
 		Entry("when it was made, as a pair", func(conn configurer.Conn) {
-			conn.Do(configurer.Step{Change: configurer.AddPair{Name: "seen", PeerNamespace: os.Stdin, Index: new(int)}})
+			conn.Do(configurer.Step{Change: configurer.AddPair{Name: "seen", PeerNamespace: os.Stdin, Index: new(int), CanLock: new(bool)}})
 		}),
 	)
 
