@@ -233,6 +233,8 @@ func (s *session) timeout() time.Duration {
 // late is what makes a run exceed it.
 func (s *session) late() time.Duration { return s.timeout() + 10*time.Millisecond }
 
+var hashed = regexp.MustCompile(`( altname netsetgo:n:)[0-9a-f]{4}:`)
+
 func (s *session) read() (both, error) {
 	var b both
 	var err error
@@ -242,7 +244,8 @@ func (s *session) read() (both, error) {
 	if b.container, err = s.host.Reader.Read(s.container.Namespace); err != nil {
 		return b, err
 	}
-	// By its number a name tells whose it is, and a container that follows has another.
+	// By its number a name tells whose it is, and a container that follows has another, with
+	// another hash.
 	var namespace unix.Stat_t
 	if err := unix.Fstat(int(s.container.Namespace.Fd()), &namespace); err != nil {
 		return b, err
@@ -250,7 +253,7 @@ func (s *session) read() (both, error) {
 	for fact, value := range b.host {
 		if general, ok := strings.CutSuffix(fact, fmt.Sprintf(":%d", namespace.Ino)); ok {
 			delete(b.host, fact)
-			b.host[general+":the container's"] = value
+			b.host[hashed.ReplaceAllString(general, "$1")+":the container's"] = value
 		}
 	}
 	return b, nil
