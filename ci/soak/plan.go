@@ -208,7 +208,7 @@ func (p *planner) operation() operation {
 	}
 	switch n := p.IntN(100); {
 	case n < 20 && o.what <= down:
-		o.dies = time.Duration(1+p.IntN(500<<p.IntN(7))) * time.Microsecond // most take some milliseconds
+		o.dies = time.Duration(1+p.IntN(500<<p.IntN(9))) * time.Microsecond // some take a hundred milliseconds, on slow machines with others at once
 	case n < 28 && o.what == up:
 		o.hurried = time.Duration(1+p.IntN(30)) * time.Millisecond
 	}
