@@ -12,15 +12,18 @@ output=$(mktemp -d)
 export output
 trap 'rm -rf "$output"' EXIT
 
-# fuzz PACKAGE TARGET
+# fuzz FOLDER TARGET, in the folder, below which goes what was found. Inputs of interest go
+# where go test keeps them.
 fuzz() {
-	local said=$output/$2
+	local said=$output/$2 binary=$output/${1//\//_}.test
+	cd "$1"
 	# To make each input short that is of interest takes longer than to find more.
-	if ! go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 1s -parallel 1 "$1" >"$said" 2>&1; then
+	if ! "$binary" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$FUZZTIME" -test.fuzzminimizetime 1s \
+		-test.fuzzcachedir "$cache/$1" -test.parallel 1 >"$said" 2>&1; then
 		# Now and then Go 1.26 takes the end of its time for an error (stop,
 		# internal/fuzz/fuzz.go); a target that found something says more than that.
 		if [ "$(sed -n '/^--- FAIL: /,/^FAIL$/{//!p}' "$said")" != '    context deadline exceeded' ]; then
-			echo "== $1 $2 found something"
+			echo "== $2 found something"
 			cat "$said"
 			return 1
 		fi
@@ -28,7 +31,7 @@ fuzz() {
 	local inputs
 	inputs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$said" | tail -1)
 	if [ "${inputs:-0}" = 0 ]; then
-		echo "== $1 $2 came to no input"
+		echo "== $2 came to no input"
 		cat "$said"
 		return 1
 	fi
@@ -36,10 +39,14 @@ fuzz() {
 }
 export -f fuzz
 
-for package in $(go list ./...); do
-	# How the package is, too.
-	go test -list '^Fuzz' "$package" | sed -n "s:^Fuzz:$package &:p"
-done >"$output/targets"
+# Each package is built once: go test -fuzz builds it for every target, and where several
+# run beside each other they all build the same.
+cache=$(go env GOCACHE)/fuzz/$(go list -m)
+export cache
+grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's:/[^/]*\.go\:func : :' | sort >"$output/targets"
+for folder in $(cut -d' ' -f1 "$output/targets" | uniq); do
+	go test -c -fuzz . -o "$output/${folder//\//_}.test" "$folder"
+done
 xargs -r -n 2 -P "$((4 * $(nproc)))" bash -c 'fuzz "$@"' _ <"$output/targets"
 
 targets=$(wc -l <"$output/targets")
