@@ -11,8 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# They wait for the kernel half of the time.
-ginkgo=(--procs=$((2 * $(nproc))) --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
+# They wait for the kernel much of the time.
+ginkgo=(--procs=$((3 * $(nproc))) --randomize-all --keep-going --poll-progress-after=60s --timeout=20m)
 [ -t 1 ] || ginkgo+=(--no-color)
 
 root=yes

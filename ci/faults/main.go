@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"runtime"
@@ -29,6 +30,7 @@ type options struct {
 	kind     string
 	sample   bool
 	every    int
+	from     int
 	first    bool
 	jobs     int
 }
@@ -45,6 +47,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only scenarios whose names begin so")
 	flag.BoolVar(&o.sample, "sample", false, "not all: one error of each call, kills after changes, every fourth kill and delay; without -nat=false")
 	flag.IntVar(&o.every, "every", 1, "only one of so many calls")
+	flag.IntVar(&o.from, "from", 0, "with -every, the number of the first; 0 is one by chance, which is printed")
 	flag.StringVar(&o.kind, "kind", "", "only faults of this kind: error, refusal, kill, end (a kill, and then the container's) or delay")
 	flag.BoolVar(&o.first, "first", false, "end with the first thing that is left")
 	flag.IntVar(&o.jobs, "jobs", 2*runtime.NumCPU(), "how many scenarios go on at once: each waits for the kernel half of the time")
@@ -55,6 +58,8 @@ func main() {
 	switch {
 	case o.every < 1:
 		err = errors.New("-every is how many calls one is taken of: 1 takes all")
+	case o.from < 0 || o.from > o.every:
+		err = errors.New("-from is the number of the first call that -every takes, so no more than that")
 	case o.scenario != "":
 		err = runOne(o)
 	case *selftest:
@@ -79,6 +84,12 @@ func runAll(o options) error {
 	}
 	var results []chan result
 	places := make(chan struct{}, o.jobs)
+	if o.from == 0 {
+		o.from = 1 + rand.IntN(o.every)
+	}
+	if o.every > 1 {
+		_, _ = fmt.Fprintf(os.Stdout, "of every %d calls one: -from %d\n", o.every, o.from)
+	}
 	for _, scenario := range scenarios {
 		if !strings.HasPrefix(scenario.name, o.only) || o.sample && scenario.covered && o.only == "" {
 			continue
@@ -116,7 +127,7 @@ func (o options) start(scenario string) (row, told string, err error) {
 	defer runtime.UnlockOSThread()
 	arguments := []string{
 		"-binary", o.binary, "-scenario", scenario, "-kind", o.kind,
-		fmt.Sprintf("-sample=%t", o.sample), fmt.Sprintf("-every=%d", o.every), fmt.Sprintf("-first=%t", o.first),
+		fmt.Sprintf("-sample=%t", o.sample), fmt.Sprintf("-every=%d", o.every), fmt.Sprintf("-from=%d", o.from), fmt.Sprintf("-first=%t", o.first),
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command("/proc/self/exe", arguments...)
@@ -138,7 +149,7 @@ func runOne(o options) error {
 		}
 		s := &session{scenario: scenario, binary: o.binary}
 		defer s.end()
-		if err := s.begin(); err != nil {
+		if err := s.shortest(); err != nil {
 			return fmt.Errorf("%s: %w", scenario.name, err)
 		}
 		left, err := s.all(o, os.Stdout, os.Stderr)
@@ -157,7 +168,7 @@ func runOne(o options) error {
 func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
 	began := time.Now()
 	var tried [delayed + 1]int
-	for i := 0; i < len(s.calls); i += o.every {
+	for i := o.from - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
 			tried[f.kind]++

@@ -54,7 +54,7 @@ func testItself(o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	o.binary, o.sample, o.first = filepath.Join(folder, "netsetgo"), true, true
+	o.binary, o.sample, o.first, o.every, o.from = filepath.Join(folder, "netsetgo"), true, true, 1, 1
 	for _, b := range breakages {
 		if err := b.Build(folder, o.binary); err != nil {
 			return fmt.Errorf("%s: %w", b.What, err)

@@ -52,6 +52,22 @@ func (b both) differences(other both) []string {
 	return lines
 }
 
+// shortest begins several times, and keeps the calls of the shortest run: one that had to wait
+// for the kernel asks it again, which those with a fault needn't.
+func (s *session) shortest() error {
+	for range 3 {
+		calls := s.calls
+		s.calls = nil
+		if err := s.begin(); err != nil {
+			return err
+		}
+		if calls != nil && len(calls) < len(s.calls) {
+			s.calls = calls
+		}
+	}
+	return nil
+}
+
 // begin makes host and container, and lets the scenario go by once without and once with a
 // supervisor, but with no fault.
 func (s *session) begin() error {

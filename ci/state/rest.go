@@ -185,7 +185,7 @@ const counts = "netfilter/nf_conntrack_count"
 // readSysctls reads each that can be read.
 func readSysctls(state State) error {
 	before := len(state)
-	readFolder(state, sysctls, make([]byte, 64<<10))
+	readFolder(state, sysctls, make([]byte, 1<<16-1))
 	if len(state) == before {
 		return errors.New("reading sysctls: there are none")
 	}
@@ -193,8 +193,8 @@ func readSysctls(state State) error {
 }
 
 // readFolder makes no os.File of each, of which there are more than a thousand: to read a state
-// takes more than half as long again so. What can't be read can only be written to, has no value yet, or is of
-// a link that is just going.
+// takes more than half as long again so. What can't be read can only be written to, has no value
+// yet, or is of a link that is just going.
 func readFolder(state State, path string, buffer []byte) {
 	entries, _ := os.ReadDir(path)
 	folder, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -208,14 +208,27 @@ func readFolder(state State, path string, buffer []byte) {
 			readFolder(state, name, buffer)
 			continue
 		}
-		fd, err := unix.Openat(folder, entry.Name(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			continue
-		}
-		n, err := unix.Read(fd, buffer)
-		_ = unix.Close(fd)
+		value, err := readSysctl(folder, entry.Name(), buffer)
 		if err == nil && !strings.HasSuffix(name, counts) {
-			state["sysctl "+strings.TrimPrefix(name, "/proc/sys/")] = strings.TrimSpace(string(buffer[:n]))
+			state["sysctl "+strings.TrimPrefix(name, "/proc/sys/")] = strings.TrimSpace(value)
+		}
+	}
+}
+
+// readSysctl asks for no more than nearly all of them have: the kernel clears as much memory
+// (proc_sys_call_handler, fs/proc/proc_sysctl.c). What is longer is read again, as a second
+// part of it would be nothing.
+func readSysctl(folder int, name string, buffer []byte) (string, error) {
+	const enough = 255
+	for size := enough; ; size = len(buffer) {
+		fd, err := unix.Openat(folder, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return "", err
+		}
+		n, err := unix.Read(fd, buffer[:size])
+		_ = unix.Close(fd)
+		if err != nil || n < size || size == len(buffer) {
+			return string(buffer[:max(n, 0)]), err
 		}
 	}
 }

@@ -171,9 +171,9 @@ var _ = Describe("many runs at once", Label("root"), func() {
 	})
 
 	It("for one container make one attachment", func() {
-		makeNamespaces(host, 20)
+		makeNamespaces(host, 8)
 		before := host.State()
-		for i := 1; i <= 20; i++ {
+		for i := 1; i <= 8; i++ {
 			line := each(i, i, "-netns c%")
 			atOnce(host, append(line, line...))
 			haveOneEach(host, i, i, 0)
@@ -190,7 +190,7 @@ var _ = Describe("many runs at once", Label("root"), func() {
 		makeNamespaces(host, 2)
 		before := host.State()
 		atOnce(host, each(1, 1, "-netns c%"))
-		for round := range 50 {
+		for round := range 20 {
 			stays, goes := 2-round%2, 1+round%2
 			atOnce(host, append(each(goes, goes, "down -netns c%"), each(stays, stays, "-netns c%")...))
 			haveOneEach(host, stays, stays, 0)

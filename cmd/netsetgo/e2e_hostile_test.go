@@ -150,7 +150,7 @@ var _ = Describe("a container that works against it", Label("root"), func() {
 	})
 
 	DescribeTable("never gets the address on another link, while it does as it likes", Label("long"), func(script string) {
-		const rounds = 25
+		const rounds = 10
 		done := 0
 		for range rounds {
 			container := host.NewContainer()

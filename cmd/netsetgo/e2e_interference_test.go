@@ -24,6 +24,10 @@ const (
 // most is more calls of one kind than any run makes.
 const most = 200
 
+// firstOfThird is where to begin with a third of a run's calls: with another as the seed is,
+// so that it is all of them in a few runs.
+func firstOfThird() int { return 1 + int(GinkgoRandomSeed()%3) }
+
 // strace is a command that runs the binary and interferes with its calls, which it counts
 // for each thread. Only the main thread is looked at, to which netsetgo keeps, but for what
 // goes into the container's namespace.
