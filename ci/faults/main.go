@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,8 +80,9 @@ var errLeft = errors.New("what netsetgo promises isn't so")
 // have ended.
 func runAll(o options) error {
 	type result struct {
-		row, told string
-		err       error
+		row  row
+		told string
+		err  error
 	}
 	var results []chan result
 	places := make(chan struct{}, o.jobs)
@@ -105,24 +107,45 @@ func runAll(o options) error {
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "%-38s %6s %6s %7s %9s %6s %6s %7s %7s %8s\n",
 		"scenario", "facts", "calls", "errors", "refusals", "kills", "ends", "delays", "left", "time")
-	failed := 0
+	failed, faults, left := 0, 0, 0
 	for _, done := range results {
 		is := <-done
-		_, _ = fmt.Fprint(os.Stdout, is.row)
 		if is.err != nil {
 			failed++
 			_, _ = fmt.Fprint(os.Stderr, is.told)
 		}
+		if is.row.Scenario == "" {
+			continue
+		}
+		_, _ = fmt.Fprintln(os.Stdout, is.row)
+		left += is.row.Left
+		for _, n := range is.row.Tried {
+			faults += n
+		}
 	}
+	_, _ = fmt.Fprintf(os.Stdout, "%d scenarios, %d faults, %d left something\n", len(results), faults, left)
 	if failed > 0 || len(results) == 0 {
 		return fmt.Errorf("%w in %d of %d scenarios", errLeft, failed, len(results))
 	}
 	return nil
 }
 
+// row is what came of one scenario.
+type row struct {
+	Scenario           string
+	Facts, Calls, Left int
+	Tried              [delayed + 1]int // by kind
+	Seconds            float64
+}
+
+func (r row) String() string {
+	return fmt.Sprintf("%-38s %6d %6d %7d %9d %6d %6d %7d %7d %7.0fs", r.Scenario, r.Facts, r.Calls,
+		r.Tried[fails], r.Tried[refused], r.Tried[killed], r.Tried[deserted], r.Tried[delayed], r.Left, r.Seconds)
+}
+
 // start runs one scenario in a process that ends with this one, and whose first thread can
 // become a host.
-func (o options) start(scenario string) (row, told string, err error) {
+func (o options) start(scenario string) (r row, told string, err error) {
 	runtime.LockOSThread() // the process ends with the thread that starts it
 	defer runtime.UnlockOSThread()
 	arguments := []string{
@@ -134,10 +157,13 @@ func (o options) start(scenario string) (row, told string, err error) {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err = cmd.Run()
-	return stdout.String(), stderr.String(), err
+	if stdout.Len() > 0 {
+		err = errors.Join(err, json.Unmarshal(stdout.Bytes(), &r))
+	}
+	return r, stderr.String(), err
 }
 
-// runOne runs one scenario here, and prints its row, and what was left on standard error.
+// runOne runs one scenario here, and prints its row as JSON, and what was left on standard error.
 func runOne(o options) error {
 	// Orphans become this process's children, and are seen.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -149,12 +175,19 @@ func runOne(o options) error {
 		}
 		s := &session{scenario: scenario, binary: o.binary}
 		defer s.end()
-		if err := s.shortest(); err != nil {
+		begin := s.shortest
+		if o.first {
+			begin = s.begin
+		}
+		if err := begin(); err != nil {
 			return fmt.Errorf("%s: %w", scenario.name, err)
 		}
-		left, err := s.all(o, os.Stdout, os.Stderr)
-		if err == nil && left > 0 {
-			err = fmt.Errorf("%w: %d", errLeft, left)
+		r, err := s.all(o, os.Stderr)
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(r)
+		}
+		if err == nil && r.Left > 0 {
+			err = fmt.Errorf("%w: %d", errLeft, r.Left)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", scenario.name, err)
@@ -165,46 +198,47 @@ func runOne(o options) error {
 }
 
 // all lets each call meet its faults.
-func (s *session) all(o options, table, problems io.Writer) (left int, err error) {
+func (s *session) all(o options, problems io.Writer) (r row, err error) {
 	began := time.Now()
-	var tried [delayed + 1]int
+	r = row{Scenario: s.name, Facts: len(s.right.host) + len(s.right.container), Calls: len(s.calls)}
 	for i := o.from - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
-			tried[f.kind]++
-			broken, err := s.meet(aim{i + 1, c, f})
+			broken, met, err := s.meet(aim{i + 1, c, f})
 			if err != nil {
-				return left, fmt.Errorf("call %d, %s, %s: %w", i+1, c, f, err)
+				return r, fmt.Errorf("call %d, %s, %s: %w", i+1, c, f, err)
+			}
+			if met {
+				r.Tried[f.kind]++
 			}
 			if broken == nil {
 				continue
 			}
-			left++
+			r.Left++
 			_, _ = fmt.Fprintf(problems, "%s: call %d, %s: %s: %s\n", s.name, i+1, c, f, strings.Join(broken, "\n    "))
 			if o.first {
-				return left, nil
+				return r, nil
 			}
 			if err := s.begin(); err != nil {
-				return left, err
+				return r, err
 			}
 		}
 	}
-	_, _ = fmt.Fprintf(table, "%-38s %6d %6d %7d %9d %6d %6d %7d %7d %7.0fs\n", s.name, len(s.right.host)+len(s.right.container),
-		len(s.calls), tried[fails], tried[refused], tried[killed], tried[deserted], tried[delayed], left, time.Since(began).Seconds())
-	return left, nil
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
 }
 
 // meet tries until the call is made. Not to be in time for that is what being late is for.
-func (s *session) meet(aim aim) (broken []string, err error) {
+func (s *session) meet(aim aim) (broken []string, met bool, err error) {
 	const tries = 5
 	for range tries {
 		broken, err = s.try(aim)
 		if !errors.Is(err, errNotMet) {
-			break
+			return broken, true, err
 		}
 		if aim.fault.kind == delayed {
-			return nil, nil
+			return nil, false, nil
 		}
 	}
-	return broken, err
+	return nil, false, err
 }

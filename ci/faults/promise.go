@@ -27,19 +27,22 @@ func (s *session) try(aim aim) (broken []string, err error) {
 	if broken, err = s.leftovers(); err != nil || broken != nil {
 		return broken, err
 	}
-	if broken, err = s.judge(o, aim.fault); err != nil || broken != nil || o.met {
+	if broken, err = s.judge(o, aim); err != nil || broken != nil || o.met {
 		return broken, err
 	}
 	return nil, fmt.Errorf("%w: %d calls", errNotMet, len(o.calls))
 }
 
 // judge compares what a run left with what it promises, and makes all as it was before.
-func (s *session) judge(o outcome, f fault) (broken []string, err error) {
+func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
+	f := aim.fault
 	switch {
 	case f.kind == deserted && o.met:
 		return s.desert()
 	case f.kind == killed && o.met:
 		broken, err = s.again()
+	case o.code == 0 && s.wentOn(o, aim) != "":
+		return []string{"the time given by -timeout was over, and it went on to " + s.wentOn(o, aim)}, nil
 	case o.code == 0:
 		broken, err = s.named(s.isLike(s.right))("it exited 0, and the result isn't as without a fault")
 	case o.code != 1:
@@ -62,6 +65,20 @@ func (s *session) judge(o outcome, f fault) (broken []string, err error) {
 		return []string{"it can't be taken down: " + err.Error()}, nil
 	}
 	return s.named(s.isLike(s.base))("after down, something is left")
+}
+
+// wentOn is the first change that a run made when its time was over. Its time begins when it
+// knows how much that is, which is once it has looked (ioctl) whether its input is a terminal.
+func (s *session) wentOn(o outcome, aim aim) string {
+	if aim.fault.kind != delayed || !o.met || aim.call.name == "ioctl" {
+		return ""
+	}
+	for _, c := range o.calls[aim.nth:] {
+		if c.changes() {
+			return c.String()
+		}
+	}
+	return ""
 }
 
 // named puts a heading above what differs.
