@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink/nl"
@@ -144,7 +145,7 @@ func (r *ruleset) read(state State) error {
 // addRuleset makes a fact of each line, and of each element, under the blocks around it.
 func addRuleset(state State, text string) {
 	var blocks []string
-	elements := false
+	elements, number := false, 0
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		list, begins := strings.CutPrefix(line, "elements = {")
@@ -162,14 +163,13 @@ func addRuleset(state State, text string) {
 		case line == "}":
 			blocks = blocks[:max(0, len(blocks)-1)]
 		case strings.HasSuffix(line, " {"):
-			blocks = append(blocks, strings.TrimSuffix(line, " {"))
+			blocks, number = append(blocks, strings.TrimSuffix(line, " {")), 0
 			state["nft "+strings.Join(blocks, " ")] = ""
+		case len(blocks) > 0 && strings.HasPrefix(blocks[len(blocks)-1], "chain "): // of which the order counts
+			number++
+			state[fact+"line "+strconv.Itoa(number)] = line
 		default:
-			fact += line
-			for has(state, fact) { // a rule may be there twice
-				fact += " (again)"
-			}
-			state[fact] = ""
+			state[fact+line] = ""
 		}
 	}
 }

@@ -76,7 +76,8 @@ var _ = Describe("the state of a namespace", Label("root"), func() {
 	}
 	BeforeEach(func() {
 		host, reader = testnet.NewHost(), &state.Reader{}
-		host.Sh("ip link add brg0 type bridge; ip link set brg0 addrgenmode none; nft add table inet mine; nft add set inet mine s '{ type ipv4_addr; }'")
+		host.Sh("ip link add brg0 type bridge; ip link set brg0 addrgenmode none; nft add table inet mine; nft add set inet mine s '{ type ipv4_addr; }';" +
+			"nft add chain inet mine c; nft add rule inet mine c tcp dport 1 accept; nft add rule inet mine c tcp dport 2 accept")
 		var err error
 		namespace, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", host.Pid))
 		Expect(err).NotTo(HaveOccurred())
@@ -107,6 +108,9 @@ var _ = Describe("the state of a namespace", Label("root"), func() {
 		Entry("a forwarding entry", "bridge fdb add 02:00:00:00:00:01 dev brg0 self local", "bridge fdb delete 02:00:00:00:00:01 dev brg0 self local", "+forwarding entry dev brg0"),
 		Entry("a table of nftables", "nft add table inet other", "nft delete table inet other", "+nft table inet other"),
 		Entry("an element", "nft add element inet mine s '{ 10.0.0.1, 10.0.0.2 }'", "nft delete element inet mine s '{ 10.0.0.1, 10.0.0.2 }'", "+nft table inet mine set s: element 10.0.0.2"),
+		Entry("the order of rules", "nft delete rule inet mine c handle $(nft -a list chain inet mine c | sed -n 's/.*dport 1 .*handle //p'); nft add rule inet mine c tcp dport 1 accept",
+			"nft flush chain inet mine c; nft add rule inet mine c tcp dport 1 accept; nft add rule inet mine c tcp dport 2 accept",
+			"nft table inet mine chain c: line 1: tcp dport 1 accept -> tcp dport 2 accept"),
 		Entry("a sysctl", "echo 1 >/proc/sys/net/ipv4/conf/brg0/forwarding", "echo 0 >/proc/sys/net/ipv4/conf/brg0/forwarding", "sysctl net/ipv4/conf/brg0/forwarding: 0 -> 1"),
 	)
 })
