@@ -1,9 +1,11 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -57,9 +59,45 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 	})
 
 	It("connects one that is started again at once, under the same name", func() {
+		ended := time.Now()
 		for range 3 {
+			Expect(time.Since(ended)).To(BeNumerically("<", atOnceAgain))
 			sees(podman(seen, "--annotation", "netsetgo=true"))
+			ended = time.Now()
 		}
 		Expect(host.State()).To(Equal(before))
 	})
+
+	// Hooks of a stage run in the order of their files' names.
+	hookAt := func(file, hook, stage string) {
+		GinkgoHelper()
+		text := fmt.Sprintf(`{"version": "1.0.0", "hook": %s, "when": {"always": true}, "stages": [%q]}`, hook, stage)
+		Expect(os.WriteFile(filepath.Join(hooks, file), []byte(text), 0o600)).To(Succeed())
+	}
+
+	It("makes one attachment at prestart and createRuntime", func() {
+		hookAt("a.json", fmt.Sprintf(`{"path": %q, "args": ["netsetgo", "-containerInterface", "eth0", "-log", "/var/log/netsetgo.log"]}`, binary), "prestart")
+		sees(podman(seen, "--annotation", "netsetgo=true"))
+		Expect(host.State()).To(Equal(before))
+		Expect(host.Must("grep", "-c", `"msg":"end".*"outcome":"done"`, "/var/log/netsetgo.log")).To(Equal("3\n"))
+	})
+
+	DescribeTable("leaves nothing when the container can't start because a later hook", func(hook, text string) {
+		hookAt("z.json", hook, "createRuntime")
+		result := podman(seen, "--annotation", "netsetgo=true")
+		Expect(result.Code).NotTo(Equal(0))
+		Expect(result.Stderr).To(ContainSubstring(text))
+		Expect(host.Must("grep", "-c", `"msg":"end".*"outcome":"done"`, "/var/log/netsetgo.log")).NotTo(Equal("0\n"))
+		vanishes(host)
+		succeeds(execute(host, "down", "-id", "any", "-containerInterface", "eth0"))
+		Expect(host.State()).To(Equal(before))
+
+		By("starting it again without that")
+		Expect(os.Remove(filepath.Join(hooks, "z.json"))).To(Succeed())
+		sees(podman(seen, "--annotation", "netsetgo=true"))
+		Expect(host.State()).To(Equal(before))
+	},
+		Entry("fails", `{"path": "/bin/false"}`, hookFailed["crun"]),
+		Entry("takes too long", `{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}`, hookLate["crun"]),
+	)
 })
