@@ -46,6 +46,11 @@ func benchAttach(o options, r *report) error {
 	least := medians[idleName] + medians[floorName] - medians[emptyCName]
 	r.printf("What any Go program with these packages would take at least, its start and the kernel's part of the floor: %.2f ms, %.2f times the floor.\n",
 		milli(least), float64(least)/float64(medians[floorName]))
+	r.printf("Where programs end up that do nothing, as bars have it:\n")
+	for _, name := range []string{idleName, emptyName} {
+		r.printf("  %-46s %.2f times the floor, %.2f times CNI, %.2f times CNI with masquerade\n",
+			name, ratio(name, floorName), ratio(name, cniName), ratio(name, masqName))
+	}
 	if err := s.faults(r, peers); err != nil {
 		return err
 	}

@@ -18,6 +18,11 @@ func (s *stage) faults(r *report, peers []peer) error {
 	if err != nil {
 		return err
 	}
+	type usage struct {
+		spent  time.Duration
+		faults int64
+	}
+	usages := map[string]usage{}
 	r.printf("\nMilliseconds of a processor, and page faults, of one, medians of nine; a page fault takes %.2f microseconds here\n", micro(cost))
 	for _, p := range peers {
 		var counts []int64
@@ -30,7 +35,14 @@ func (s *stage) faults(r *report, peers []peer) error {
 			counts, spent = append(counts, count), append(spent, took)
 		}
 		slices.Sort(counts)
-		r.printf("  %-46s %8.2f %5d\n", p.name, milli(quantile(spent, 0.5)), counts[len(counts)/2])
+		of := usage{quantile(spent, 0.5), counts[len(counts)/2]}
+		r.printf("  %-46s %8.2f %5d\n", p.name, milli(of.spent), of.faults)
+		usages[p.name] = of
+	}
+	r.printf("Of what they take beyond nothing, with its packages, page faults are\n")
+	for _, name := range []string{plainName, fullName, againName, downGoneName, versionName} {
+		beyond := usages[name].faults - usages[idleName].faults
+		r.printf("  %-46s %8.2f of %.2f\n", name, milli(time.Duration(beyond)*cost), milli(usages[name].spent-usages[idleName].spent))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -35,15 +36,15 @@ func benchTogether(o options, r *report) error {
 			}
 		}
 	}
-	r.printf("\nMany at once: how many a second, and milliseconds from the common beginning until half, and 99 of 100, of them had ended\n  %-36s", "")
+	r.printf("\nMany at once: how many a second, and milliseconds from the common beginning until half, 99 of 100, and all of them had ended\n  %-36s", "")
 	for _, count := range counts {
-		r.printf(" %24s", fmt.Sprintf("%d at once", count))
+		r.printf(" %32s", fmt.Sprintf("%d at once", count))
 	}
 	r.printf("\n")
 	for _, p := range peers {
 		r.printf("  %-36s", p.name)
 		for _, c := range all[p.name] {
-			r.printf(" %7.0f  %6.1f  %7.1f", c.rate(), milli(quantile(c.took, 0.5)), milli(quantile(c.took, 0.99)))
+			r.printf(" %7.0f %7.1f %7.1f %7.1f", c.rate(), milli(quantile(c.took, 0.5)), milli(quantile(c.took, 0.99)), milli(slices.Max(c.took)))
 		}
 		r.printf("\n")
 	}

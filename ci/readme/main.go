@@ -1,6 +1,6 @@
 // Command readme runs the commands of README.md's console blocks, those behind '$ ',
 // in a host of their own (a network and a mount namespace), and writes what they
-// print below them. It never touches the machine's network, nor a block that says
+// print below them, and says how many differ. It never touches the machine's network, nor a block that says
 // the same but for numbers that the kernel gives out.
 package main
 
@@ -34,6 +34,7 @@ func update() error {
 	if err != nil {
 		return err
 	}
+	sessions, different := 0, 0
 	after := console.ReplaceAllFunc(before, func(block []byte) []byte {
 		var session strings.Builder
 		session.WriteString("```console\n")
@@ -42,11 +43,14 @@ func update() error {
 			outputs = outputs[1:]
 		}
 		session.WriteString("```\n")
+		sessions++
 		if steady(session.String()) == steady(string(block)) {
 			return block
 		}
+		different++
 		return []byte(session.String())
 	})
+	_, _ = fmt.Printf("%d sessions, of which %d differ\n", sessions, different)
 	return os.WriteFile(file, after, 0o644)
 }
 
