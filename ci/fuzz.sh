@@ -5,6 +5,8 @@
 #
 #   ci/fuzz.sh                30 seconds each
 #   FUZZTIME=10s ci/fuzz.sh   less, or with FUZZTIME=1000x so many inputs
+#
+# Before that it breaks netsetgo on purpose, and looks whether that is found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export FUZZTIME="${FUZZTIME:-30s}"
@@ -47,6 +49,21 @@ grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's:/[^/]*\.go
 for folder in $(cut -d' ' -f1 "$output/targets" | uniq); do
 	go test -c -fuzz . -o "$output/${folder//\//_}.test" "$folder"
 done
+
+# What is broken on purpose has to be found: control characters of others' texts.
+broken=$output/broken file=cmd/netsetgo/run.go
+mkdir "$broken"
+sed 's/if !unicode.IsGraphic(r) {/if !unicode.IsGraphic(r) \&\& r > 0xff {/' $file >"$broken/run.go"
+! cmp -s $file "$broken/run.go" || { echo "$file has nothing to break any more" >&2; exit 1; }
+printf '{"Replace": {"%s": "%s"}}' "$PWD/$file" "$broken/run.go" >"$broken/overlay.json"
+go test -c -fuzz . -overlay "$broken/overlay.json" -o "$output/${broken//\//_}.test" ./cmd/netsetgo
+if (cache=$broken fuzz "$broken" FuzzOneLine) >"$broken/said" || ! grep -q 'FuzzOneLine found something' "$broken/said"; then
+	echo "control characters come to a terminal, and that isn't found:" >&2
+	cat "$broken/said" >&2
+	exit 1
+fi
+echo "found, as it should be: control characters come to a terminal"
+
 xargs -r -n 2 -P "$((4 * $(nproc)))" bash -c 'fuzz "$@"' _ <"$output/targets"
 
 targets=$(wc -l <"$output/targets")
