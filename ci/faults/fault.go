@@ -26,6 +26,9 @@ type fault struct {
 	kind  int
 	errno unix.Errno
 	delay time.Duration
+	// part is the number of the one request of a datagram that is refused, while the others are
+	// granted; 0 is all of them.
+	part int
 }
 
 func (f fault) String() string {
@@ -33,7 +36,11 @@ func (f fault) String() string {
 	case fails:
 		return unix.ErrnoName(f.errno)
 	case refused:
-		return "refused with " + unix.ErrnoName(f.errno)
+		what := "refused"
+		if f.part > 0 {
+			what = fmt.Sprintf("request %d refused", f.part)
+		}
+		return what + " with " + unix.ErrnoName(f.errno)
 	case killed:
 		return "killed"
 	case deserted:
@@ -78,6 +85,9 @@ func errorsOf(c call) []fault {
 	if c.name == "sendto" {
 		for _, errno := range refusals {
 			faults = append(faults, fault{kind: refused, errno: errno})
+		}
+		for part := range c.parts {
+			faults = append(faults, fault{kind: refused, errno: refusals[part%len(refusals)], part: part + 1})
 		}
 	}
 	return faults

@@ -22,8 +22,7 @@ var requests = map[uint16]string{
 func describe(header []byte, length int) string {
 	kind := binary.NativeEndian.Uint16(header[4:])
 	name, ok := requests[kind]
-	// A transaction begins by a message of the same number that has but a struct nfgenmsg.
-	if kind == unix.NLMSG_MIN_TYPE && binary.NativeEndian.Uint32(header) == unix.SizeofNlMsghdr+4 {
+	if isTransaction(header) {
 		name = "a transaction of nftables"
 	}
 	if !ok {
@@ -32,16 +31,42 @@ func describe(header []byte, length int) string {
 	return fmt.Sprintf("%s, %d bytes", name, length)
 }
 
-// refusal is the kernel's answer to a datagram, all whose requests it refuses: struct
-// nlmsgerr of linux/netlink.h behind a header, for each.
-func refusal(datagram []byte, errno unix.Errno) []byte {
-	var answer []byte
+// isTransaction says whether a datagram is one of nftables. It begins by a message of the number
+// of RTM_NEWLINK, that has but a struct nfgenmsg.
+func isTransaction(header []byte) bool {
+	return binary.NativeEndian.Uint16(header[4:]) == unix.NLMSG_MIN_TYPE && binary.NativeEndian.Uint32(header) == unix.SizeofNlMsghdr+4
+}
+
+// requestsOf are the requests of a datagram.
+func requestsOf(datagram []byte) (requests [][]byte) {
 	for len(datagram) >= unix.SizeofNlMsghdr {
 		length := int(binary.NativeEndian.Uint32(datagram))
 		if length < unix.SizeofNlMsghdr || length > len(datagram) {
 			break
 		}
-		header := datagram[:unix.SizeofNlMsghdr]
+		next := min(len(datagram), (length+3)&^3)
+		requests = append(requests, datagram[:next:next])
+		datagram = datagram[next:]
+	}
+	return requests
+}
+
+// partsOf is how many requests of a datagram the kernel grants or refuses one by one: those of
+// rtnetlink, where there are several. nftables takes all or none.
+func partsOf(datagram []byte) int {
+	requests := requestsOf(datagram)
+	if len(requests) < 2 || isTransaction(datagram) || binary.NativeEndian.Uint16(datagram[4:]) > unix.RTM_MAX {
+		return 0
+	}
+	return len(requests)
+}
+
+// refusal is the kernel's answer to requests that it refuses: struct nlmsgerr of
+// linux/netlink.h behind a header, for each.
+func refusal(requests [][]byte, errno unix.Errno) []byte {
+	var answer []byte
+	for _, request := range requests {
+		header := request[:unix.SizeofNlMsghdr]
 		const size = unix.SizeofNlMsghdr + 4 + unix.SizeofNlMsghdr
 		answer = binary.NativeEndian.AppendUint32(answer, size)
 		answer = binary.NativeEndian.AppendUint16(answer, unix.NLMSG_ERROR)
@@ -50,7 +75,6 @@ func refusal(datagram []byte, errno unix.Errno) []byte {
 		answer = binary.NativeEndian.AppendUint32(answer, 0)
 		answer = binary.NativeEndian.AppendUint32(answer, uint32(-int32(errno)))
 		answer = append(answer, header...)
-		datagram = datagram[min(len(datagram), (length+3)&^3):]
 	}
 	return answer
 }

@@ -49,6 +49,13 @@ var breakages = []breakage{
 	},
 	{
 		testbed.Breakage{
+			What: "of several requests only the first one's refusal counts",
+			File: "configurer/run.go", From: "if err != nil && failed == nil {", Into: "if err != nil && i == 0 {",
+		},
+		"up, on a bridge that others use", "refusal", "the result isn't as without a fault",
+	},
+	{
+		testbed.Breakage{
 			What: "what the kernel refuses is taken for done",
 			File: "configurer/run.go", From: "if err != nil && failed == nil {", Into: "if err != nil && len(steps) < 0 {",
 		},

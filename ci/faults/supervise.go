@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 type call struct {
 	name   string
 	detail string // what it is about, for people
+	parts  int    // how many requests it makes that the kernel grants one by one
 }
 
 func (c call) String() string { return strings.TrimSpace(c.name + " " + c.detail) }
@@ -166,15 +168,44 @@ func (s *supervisor) answer(n notification) error {
 	case fails:
 		return respond(s.listener, response{id: n.id, err: -int32(s.aim.fault.errno)})
 	case refused:
-		request := peek(n.pid, n.args[1], int(n.args[2]))
-		s.refused[n.args[0]] = refusal(request, s.aim.fault.errno)
-		return respond(s.listener, response{id: n.id, value: int64(len(request))})
+		datagram := peek(n.pid, n.args[1], int(n.args[2]))
+		refused, granted := requestsOf(datagram), []byte(nil)
+		if part := s.aim.fault.part; part > 0 {
+			granted = bytes.Join(slices.Delete(slices.Clone(refused), part-1, part), nil)
+			refused = refused[part-1 : part]
+		}
+		s.refused[n.args[0]] = refusal(refused, s.aim.fault.errno)
+		if err := s.send(int(n.args[0]), granted); err != nil {
+			return err
+		}
+		return respond(s.listener, response{id: n.id, value: int64(len(datagram))})
 	case killed, deserted:
 		return unix.Kill(s.process, unix.SIGKILL)
 	case delayed:
 		time.Sleep(s.aim.fault.delay) //nolint:forbidigo // to be late is what it is for
 	}
 	return respond(s.listener, goOn(n))
+}
+
+// send sends requests by a socket of the process, as if it did so itself.
+func (s *supervisor) send(socket int, requests []byte) error {
+	if len(requests) == 0 {
+		return nil
+	}
+	process, err := unix.PidfdOpen(s.process, 0)
+	if err != nil {
+		return fmt.Errorf("opening the process: %w", err)
+	}
+	defer func() { _ = unix.Close(process) }()
+	its, err := unix.PidfdGetfd(process, socket, 0)
+	if err != nil {
+		return fmt.Errorf("taking a socket of the process: %w", err)
+	}
+	defer func() { _ = unix.Close(its) }()
+	if err := unix.Sendto(its, requests, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("sending in the place of the process: %w", err)
+	}
+	return nil
 }
 
 // count adds a call, if it counts: if it is netsetgo's own and not that of Go's runtime.
@@ -202,6 +233,7 @@ func (s *supervisor) count(n notification) bool {
 	case "sendto":
 		if header := peek(n.pid, n.args[1], unix.SizeofNlMsghdr); len(header) == unix.SizeofNlMsghdr {
 			c.detail = describe(header, int(n.args[2]))
+			c.parts = partsOf(peek(n.pid, n.args[1], int(n.args[2])))
 		}
 	}
 	s.outcome.calls = append(s.outcome.calls, c)
