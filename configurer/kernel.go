@@ -85,6 +85,9 @@ type Reader interface {
 	// Peer returns the other end of a pair of veth, in whatever namespace it is:
 	// ErrNotFound where that is gone.
 	Peer(link Link) (Link, error)
+	// Counters are those of all links, by their indexes. They are no part of a Link: newer
+	// kernels leave them out of what they say of one, where statistics aren't asked for.
+	Counters() (map[int]Counters, error)
 	// Addresses of a link, or where that is 0 of all, without the link-local ones of
 	// IPv6, which links give themselves.
 	Addresses(link int) ([]netip.Prefix, error)
@@ -177,9 +180,10 @@ type Link struct {
 	// where it is the link's own.
 	Peer          int
 	PeerNamespace int
-	// Received and Sent count bytes.
-	Received, Sent uint64
 }
+
+// Counters count the bytes that a link has received and sent.
+type Counters struct{ Received, Sent uint64 }
 
 // Port is how a bridge treats a port. See ip-link(8), bridge_slave.
 type Port struct {

@@ -29,6 +29,10 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing host links: %w", err)
 	}
+	counters, err := host.Counters()
+	if err != nil {
+		return nil, fmt.Errorf("listing counters: %w", err)
+	}
 	list := []netsetgo.Listed{}
 	for _, hostLink := range hostLinks {
 		if hostLink.Group != lease.Group {
@@ -46,6 +50,8 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 		}
 		listed := listed(hostLink)
 		listed.Bridge = names[hostLink.Master]
+		// What the host link received, the container sent.
+		listed.Received, listed.Sent = counters[hostLink.Index].Sent, counters[hostLink.Index].Received
 		// A peer that can't be looked at, because this process mayn't or because the
 		// container gave it too many names to fit into an answer, has no MAC here.
 		if err == nil {
@@ -56,13 +62,12 @@ func (h *Host) List() ([]netsetgo.Listed, error) {
 	return list, nil
 }
 
-// listed is what a host link says of its attachment. What it received, the container
-// sent.
+// listed is what a host link says of its attachment.
 func listed(hostLink Link) netsetgo.Listed {
 	owner := lease.ReadOwner(hostLink.Altnames)
 	l := netsetgo.Listed{
 		Container: owner.ID, Interface: owner.ContainerInterface, Addresses: []netip.Addr{},
-		HostLink: hostLink.Name, State: netsetgo.StateUp, Received: hostLink.Sent, Sent: hostLink.Received,
+		HostLink: hostLink.Name, State: netsetgo.StateUp,
 	}
 	l.Addresses = append(l.Addresses, owner.Addresses...)
 	switch {

@@ -159,7 +159,7 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		}
 		_, err := w.netset().List()
 		Expect(err).NotTo(HaveOccurred())
-		Expect(strings.Join(asked, "\n")).To(Equal("connect host\nbridges\nveths\npeer of veth0"))
+		Expect(strings.Join(asked, "\n")).To(Equal("connect host\nbridges\nveths\ncounters\npeer of veth0"))
 		Expect(w.String()).To(Equal(before))
 		w.expectNothingOpen()
 	})
@@ -176,5 +176,6 @@ var _ = Describe("listing attachments", Label("unit"), func() {
 		Entry("the host's", "connect host", ""),
 		Entry("of bridges", "bridges", "listing bridges"),
 		Entry("of host links", "veths", "listing host links"),
+		Entry("of counters", "counters", "listing counters"),
 	)
 })

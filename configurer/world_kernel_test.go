@@ -110,6 +110,16 @@ func (w *world) connect(file *os.File) (configurer.Conn, error) {
 	conn.PortsCalls(func(bridge int) ([]configurer.Link, error) {
 		return w.links(s, "ports", func(d *device) bool { return d.Master == bridge })
 	})
+	conn.CountersCalls(func() (map[int]configurer.Counters, error) {
+		if _, err := w.call("counters"); err != nil {
+			return nil, err
+		}
+		counters := map[int]configurer.Counters{}
+		for _, d := range s.links {
+			counters[d.Index] = d.Counters
+		}
+		return counters, nil
+	})
 	conn.PeerCalls(func(link configurer.Link) (configurer.Link, error) { return w.peer(s, link) })
 	conn.AddressesCalls(func(link int) ([]netip.Prefix, error) {
 		if _, err := w.call("addresses"); err != nil {

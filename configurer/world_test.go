@@ -81,6 +81,7 @@ type space struct {
 
 type device struct {
 	configurer.Link
+	configurer.Counters
 	in        *space
 	peer      *device
 	addresses []netip.Prefix

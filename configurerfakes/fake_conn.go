@@ -47,6 +47,18 @@ type FakeConn struct {
 	closeReturnsOnCall map[int]struct {
 		result1 error
 	}
+	CountersStub        func() (map[int]configurer.Counters, error)
+	countersMutex       sync.RWMutex
+	countersArgsForCall []struct {
+	}
+	countersReturns struct {
+		result1 map[int]configurer.Counters
+		result2 error
+	}
+	countersReturnsOnCall map[int]struct {
+		result1 map[int]configurer.Counters
+		result2 error
+	}
 	DoStub        func(...configurer.Step) []error
 	doMutex       sync.RWMutex
 	doArgsForCall []struct {
@@ -450,6 +462,62 @@ func (fake *FakeConn) CloseReturnsOnCall(i int, result1 error) {
 	fake.closeReturnsOnCall[i] = struct {
 		result1 error
 	}{result1}
+}
+
+func (fake *FakeConn) Counters() (map[int]configurer.Counters, error) {
+	fake.countersMutex.Lock()
+	ret, specificReturn := fake.countersReturnsOnCall[len(fake.countersArgsForCall)]
+	fake.countersArgsForCall = append(fake.countersArgsForCall, struct {
+	}{})
+	stub := fake.CountersStub
+	fakeReturns := fake.countersReturns
+	fake.recordInvocation("Counters", []interface{}{})
+	fake.countersMutex.Unlock()
+	if stub != nil {
+		return stub()
+	}
+	if specificReturn {
+		return ret.result1, ret.result2
+	}
+	return fakeReturns.result1, fakeReturns.result2
+}
+
+func (fake *FakeConn) CountersCallCount() int {
+	fake.countersMutex.RLock()
+	defer fake.countersMutex.RUnlock()
+	return len(fake.countersArgsForCall)
+}
+
+func (fake *FakeConn) CountersCalls(stub func() (map[int]configurer.Counters, error)) {
+	fake.countersMutex.Lock()
+	defer fake.countersMutex.Unlock()
+	fake.CountersStub = stub
+}
+
+func (fake *FakeConn) CountersReturns(result1 map[int]configurer.Counters, result2 error) {
+	fake.countersMutex.Lock()
+	defer fake.countersMutex.Unlock()
+	fake.CountersStub = nil
+	fake.countersReturns = struct {
+		result1 map[int]configurer.Counters
+		result2 error
+	}{result1, result2}
+}
+
+func (fake *FakeConn) CountersReturnsOnCall(i int, result1 map[int]configurer.Counters, result2 error) {
+	fake.countersMutex.Lock()
+	defer fake.countersMutex.Unlock()
+	fake.CountersStub = nil
+	if fake.countersReturnsOnCall == nil {
+		fake.countersReturnsOnCall = make(map[int]struct {
+			result1 map[int]configurer.Counters
+			result2 error
+		})
+	}
+	fake.countersReturnsOnCall[i] = struct {
+		result1 map[int]configurer.Counters
+		result2 error
+	}{result1, result2}
 }
 
 func (fake *FakeConn) Do(arg1 ...configurer.Step) []error {

@@ -181,6 +181,7 @@ var questions = []func(t *testing.T, conn configurer.Conn){
 			}
 		}
 	},
+	func(_ *testing.T, conn configurer.Conn) { _, _ = conn.Counters() },
 	func(t *testing.T, conn configurer.Conn) {
 		routes, _ := conn.Routes()
 		for _, route := range routes {

@@ -103,12 +103,6 @@ func parseLink(message []byte) (configurer.Link, error) {
 			link.PeerNamespace = int(int32(number(value)))
 		case unix.IFLA_PROP_LIST:
 			link.Altnames = texts(value, unix.IFLA_ALT_IFNAME)
-		case unix.IFLA_STATS64:
-			// struct rtnl_link_stats64, linux/if_link.h: packets, then bytes.
-			if len(value) >= 32 {
-				link.Received = binary.NativeEndian.Uint64(value[16:])
-				link.Sent = binary.NativeEndian.Uint64(value[24:])
-			}
 		case unix.IFLA_LINKINFO:
 			parseInfo(&link, value)
 		case unix.IFLA_AF_SPEC:

@@ -18,6 +18,7 @@ import (
 // Names of the kernel's that golang.org/x/sys doesn't have.
 const (
 	extMaskSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
+	statsLink64      = 1      // IFLA_STATS_LINK_64, linux/if_link.h
 	flagFIBMatch     = 0x2000 // RTM_F_FIB_MATCH, linux/rtnetlink.h
 )
 
@@ -51,8 +52,7 @@ func (c *conn) Peer(link configurer.Link) (configurer.Link, error) {
 	return peer, err
 }
 
-// askLink asks for one link. Statistics are part of every answer; those of IPv6,
-// which cost the most, are left out.
+// askLink asks for one link, without statistics: those of IPv6 cost the most of an answer.
 func (c *conn) askLink(request *nl.NetlinkRequest) (configurer.Link, error) {
 	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extMaskSkipStats)))
 	message, err := c.askOne(request)
@@ -95,6 +95,37 @@ func (c *conn) links(filter *nl.RtAttr) ([]configurer.Link, error) {
 		links = append(links, link)
 	}
 	return links, nil
+}
+
+// Counters implements configurer.Reader.
+func (c *conn) Counters() (map[int]configurer.Counters, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETSTATS, unix.NLM_F_DUMP)
+	// struct if_stats_msg, linux/if_link.h: the last number says which statistics.
+	request.AddRawData(binary.NativeEndian.AppendUint32(make([]byte, 8), 1<<(statsLink64-1)))
+	messages, err := c.ask(request)
+	if err != nil {
+		return nil, err
+	}
+	counters := make(map[int]configurer.Counters, len(messages))
+	for _, message := range messages {
+		const header = 12
+		if len(message) < header {
+			return nil, errShort
+		}
+		attrs, err := parseAttributes(message[header:])
+		if err != nil {
+			return nil, fmt.Errorf("reading statistics: %w", err)
+		}
+		for kind, value := range attrs {
+			// struct rtnl_link_stats64, linux/if_link.h: packets, then bytes.
+			if kind == statsLink64 && len(value) >= 32 {
+				counters[int(binary.NativeEndian.Uint32(message[4:]))] = configurer.Counters{
+					Received: binary.NativeEndian.Uint64(value[16:]), Sent: binary.NativeEndian.Uint64(value[24:]),
+				}
+			}
+		}
+	}
+	return counters, nil
 }
 
 // Addresses implements configurer.Reader.

@@ -51,6 +51,8 @@ var _ = Describe("an answer of the kernel's", Label("unit"), func() {
 			message(0, 2, []byte{unix.AF_INET, 24}, make([]byte, 10), attr(unix.RTA_DST, []byte{10, 10}))),
 		Entry("the MAC of a port", func(c configurer.Conn) error { _, err := c.PortMACs(configurer.Link{Index: 7}); return err },
 			message(0, 2, make([]byte, 4), seven, []byte{unix.NUD_NOARP, 0, 0, 0})),
+		Entry("the header of statistics", func(c configurer.Conn) error { _, err := c.Counters(); return err },
+			message(0, 2, seven)),
 		Entry("the table", func(c configurer.Conn) error { _, err := c.Table(firewall.Outlines()[0]); return err },
 			nil),
 	)

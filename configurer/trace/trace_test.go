@@ -220,13 +220,14 @@ var _ = Describe("showing changes", Label("unit"), func() {
 		})
 
 		It("is read as it is, with its error", func() {
-			link := configurer.Link{Index: 7, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Altnames: []string{"a"}, Received: 9}
+			link := configurer.Link{Index: 7, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Altnames: []string{"a"}}
 			address := netip.MustParsePrefix("10.0.0.1/8")
 			way := configurer.Route{Route: netsetgo.Route{Destination: address.Masked()}, Link: 7}
 			inner.LinkReturns(link, errBroken)
 			inner.LinksReturns([]configurer.Link{link}, errBroken)
 			inner.PortsReturns([]configurer.Link{link}, errBroken)
 			inner.PeerReturns(link, errBroken)
+			inner.CountersReturns(map[int]configurer.Counters{7: {Received: 9}}, errBroken)
 			inner.AddressesReturns([]netip.Prefix{address}, errBroken)
 			inner.RoutesReturns([]configurer.Route{way}, errBroken)
 			inner.RouteToReturns(way, errBroken)
@@ -243,6 +244,7 @@ var _ = Describe("showing changes", Label("unit"), func() {
 			Expect(inner.PortsArgsForCall(0)).To(Equal(3))
 			Expect(read(conn.Peer(link))).To(Equal(link))
 			Expect(inner.PeerArgsForCall(0)).To(Equal(link))
+			Expect(read(conn.Counters())).To(Equal(map[int]configurer.Counters{7: {Received: 9}}))
 			Expect(read(conn.Addresses(3))).To(Equal([]netip.Prefix{address}))
 			Expect(inner.AddressesArgsForCall(0)).To(Equal(3))
 			Expect(read(conn.Routes())).To(Equal([]configurer.Route{way}))
