@@ -50,7 +50,7 @@ func update() error {
 		different++
 		return []byte(session.String())
 	})
-	_, _ = fmt.Printf("%d sessions, of which %d differ\n", sessions, different)
+	_, _ = fmt.Fprintf(os.Stdout, "%d sessions, of which %d differ\n", sessions, different)
 	return os.WriteFile(file, after, 0o644)
 }
 
