@@ -25,7 +25,7 @@ fuzz() {
 		# Now and then Go 1.26 takes the end of its time for an error (stop,
 		# internal/fuzz/fuzz.go); a target that found something says more than that.
 		if [ "$(sed -n '/^--- FAIL: /,/^FAIL$/{//!p}' "$said")" != '    context deadline exceeded' ]; then
-			echo "== $2 found something"
+			echo "== $2 of $1 found something"
 			cat "$said"
 			return 1
 		fi
@@ -57,7 +57,7 @@ sed 's/if !unicode.IsGraphic(r) {/if !unicode.IsGraphic(r) \&\& r > 0xff {/' $fi
 ! cmp -s $file "$broken/run.go" || { echo "$file has nothing to break any more" >&2; exit 1; }
 printf '{"Replace": {"%s": "%s"}}' "$PWD/$file" "$broken/run.go" >"$broken/overlay.json"
 go test -c -fuzz . -overlay "$broken/overlay.json" -o "$output/${broken//\//_}.test" ./cmd/netsetgo
-if (cache=$broken fuzz "$broken" FuzzOneLine) >"$broken/said" || ! grep -q 'FuzzOneLine found something' "$broken/said"; then
+if (cache=$broken fuzz "$broken" FuzzOneLine) >"$broken/said" || ! grep -q 'reaches a terminal' "$broken/said"; then
 	echo "control characters come to a terminal, and that isn't found:" >&2
 	cat "$broken/said" >&2
 	exit 1

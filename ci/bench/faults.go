@@ -39,7 +39,7 @@ func (s *stage) faults(r *report, peers []peer) error {
 		r.printf("  %-46s %8.2f %5d\n", p.name, milli(of.spent), of.faults)
 		usages[p.name] = of
 	}
-	r.printf("Of what they take beyond nothing, with its packages, page faults are\n")
+	r.printf("Milliseconds that page faults take, of those that each takes more than nothing, with netsetgo's packages\n")
 	for _, name := range []string{plainName, fullName, againName, downGoneName, versionName} {
 		beyond := usages[name].faults - usages[idleName].faults
 		r.printf("  %-46s %8.2f of %.2f\n", name, milli(time.Duration(beyond)*cost), milli(usages[name].spent-usages[idleName].spent))

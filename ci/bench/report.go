@@ -24,6 +24,8 @@ type bar struct {
 	Limit float64
 	// Least says that the bar is what the figure has to be at least.
 	Least bool
+	// Why is the reason where it is missed, as far as that is known. It speaks of the tables.
+	Why string
 }
 
 type named struct {

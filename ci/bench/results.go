@@ -2,12 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image/color"
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -75,29 +75,6 @@ func cores() int {
 	return set.Count()
 }
 
-// reasons are why bars are missed, by the beginning of what they are of. The figures that they
-// speak of are in the tables.
-var reasons = []struct{ of, why string }{
-	{"netsetgo -nat=false / the floor", `what any program in Go with these packages takes at least stands below the first table: its start, and what the
-kernel does for the floor. What netsetgo takes beyond is what the floor leaves out: it looks whether the bridge is as asked for and
-all rules are in place, leases an address, locks the port, adds an element to nftables, writes down whose the attachment is, and
-waits for the carrier. Each of its messages has its reason in configurer/kernel/messages_test.go. A process that has done it before
-does all that in the time that the table of rules says; the rest is the first use of code and memory, in each process anew.`},
-	{"netsetgo -nat=false / CNI", `below the first table stands how near a program comes that does nothing.`},
-	{"netsetgo / CNI with masquerade", `the same.`},
-	{"a second netsetgo", `it reads all that the first one made, by the same messages, and code and memory are used for the first time in
-each process; how much of it page faults are stands below the table of them.`},
-	{"netsetgo down where nothing is", `it looks at every bridge and set for what containers that are gone left; else the same.`},
-	{"netsetgo version", `more of the program is used for the first time, for flags and output; the same.`},
-	{"µs that all that is about rules takes", `it is kernel time, of looks at each chain and set, and grows with how slow the machine is.`},
-	{"netsetgo -nat=false, 32 at once: the rate", `all processors are busy, so it is the ratio of the milliseconds of a processor, of which a
-program that does nothing takes its part as well.`},
-	{"netsetgo -nat=false, the hundred before", `it sends no message more, but with each port the kernel walks all others, and all routes of IPv6
-of the host, when a port is added, when it comes up, and when its carrier is seen, for which the floor doesn't wait; and when the
-bridge is given the note in which the next run looks where to begin.`},
-	{"netsetgo -nat=false / CNI, the hundred", `the same, from where the first ones are.`},
-}
-
 // whyMissed is a list of the bars that are missed, and why.
 func whyMissed(bars []bar) string {
 	var text strings.Builder
@@ -108,14 +85,7 @@ func whyMissed(bars []bar) string {
 		if text.Len() == 0 {
 			text.WriteString("\n## Why some are missed\n\n")
 		}
-		_, _ = fmt.Fprintf(&text, "- %s: ", b.What)
-		for _, reason := range slices.Backward(reasons) { // the longest beginning comes last
-			if strings.HasPrefix(b.What, reason.of) {
-				text.WriteString(reason.why)
-				break
-			}
-		}
-		text.WriteString("\n")
+		_, _ = fmt.Fprintf(&text, "- %s: %s\n", b.What, cmp.Or(b.Why, "the reason isn't known."))
 	}
 	return text.String()
 }

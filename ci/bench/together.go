@@ -38,7 +38,7 @@ func benchTogether(o options, r *report) error {
 	}
 	r.printf("\nMany at once: how many a second, and milliseconds from the common beginning until half, 99 of 100, and all of them had ended\n  %-36s", "")
 	for _, count := range counts {
-		r.printf(" %32s", fmt.Sprintf("%d at once", count))
+		r.printf("%32s", fmt.Sprintf("%d at once", count))
 	}
 	r.printf("\n")
 	for _, p := range peers {
@@ -52,11 +52,13 @@ func benchTogether(o options, r *report) error {
 	ours := most(plainName)
 	r.Bars = append(r.Bars,
 		bar{What: "netsetgo -nat=false, 32 at once: the slowest of 100 / the median, from the common beginning", Value: float64(quantile(ours.took, 0.99)) / float64(quantile(ours.took, 0.5)), Most: 2.5, Limit: 5},
-		bar{What: "netsetgo -nat=false, 32 at once: the rate / the floor's", Value: ours.rate() / most(floorName).rate(), Most: 0.5, Limit: 0.12, Least: true},
-		bar{What: "netsetgo -nat=false, 32 at once: the rate / CNI's", Value: ours.rate() / most(cniName).rate(), Most: 4, Limit: 2, Least: true},
+		bar{What: "netsetgo -nat=false, 32 at once: the rate / the floor's", Value: ours.rate() / most(floorName).rate(), Most: 0.5, Limit: 0.12, Least: true, Why: whyTogether},
+		bar{What: "netsetgo -nat=false, 32 at once: the rate / CNI's", Value: ours.rate() / most(cniName).rate(), Most: 4, Limit: 2, Least: true, Why: whyTogether},
 	)
 	return nil
 }
+
+const whyTogether = "all processors are busy, so it is the ratio of the milliseconds of a processor, of which a program that does nothing takes its part as well."
 
 // crowd is what came of many at once.
 type crowd struct {

@@ -68,9 +68,9 @@ func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 }
 
 // wentOn is the first change that a run made when its time was over. Its time begins when it
-// knows how much that is, which is once it has looked (ioctl) whether its input is a terminal.
+// knows how much that is: a hook looks before whether its input is a terminal.
 func (s *session) wentOn(o outcome, aim aim) string {
-	if aim.fault.kind != delayed || !o.met || aim.call.name == "ioctl" {
+	if aim.fault.kind != delayed || !o.met || aim.call.detail == ofTerminal {
 		return ""
 	}
 	for _, c := range o.calls[aim.nth:] {

@@ -80,7 +80,7 @@ var breakages = []breakage{
 			What: "a process is left",
 			File: "configurer/run.go", From: "_ = r.lock.Release()", Into: `_, _ = os.StartProcess("/bin/sleep", []string{"sleep", "5"}, &os.ProcAttr{})`,
 		},
-		"up again", "error", "is left",
+		"up again", "error", "process ",
 	},
 }
 

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -59,11 +58,8 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 	})
 
 	It("connects one that is started again at once, under the same name", func() {
-		ended := time.Now()
 		for range 3 {
-			Expect(time.Since(ended)).To(BeNumerically("<", atOnceAgain))
 			sees(podman(seen, "--annotation", "netsetgo=true"))
-			ended = time.Now()
 		}
 		Expect(host.State()).To(Equal(before))
 	})

@@ -15,12 +15,7 @@ import (
 	"github.com/netsetgo/netsetgo/configurer"
 )
 
-// Names of the kernel's that golang.org/x/sys doesn't have.
-const (
-	extMaskSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
-	statsLink64      = 1      // IFLA_STATS_LINK_64, linux/if_link.h
-	flagFIBMatch     = 0x2000 // RTM_F_FIB_MATCH, linux/rtnetlink.h
-)
+const extMaskSkipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 
 // Link implements configurer.Reader.
 func (c *conn) Link(which configurer.Which) (configurer.Link, error) {
@@ -101,7 +96,7 @@ func (c *conn) links(filter *nl.RtAttr) ([]configurer.Link, error) {
 func (c *conn) Counters() (map[int]configurer.Counters, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETSTATS, unix.NLM_F_DUMP)
 	// struct if_stats_msg, linux/if_link.h: the last number says which statistics.
-	request.AddRawData(binary.NativeEndian.AppendUint32(make([]byte, 8), 1<<(statsLink64-1)))
+	request.AddRawData(binary.NativeEndian.AppendUint32(make([]byte, 8), 1<<(unix.IFLA_STATS_LINK_64-1)))
 	messages, err := c.ask(request)
 	if err != nil {
 		return nil, err
@@ -118,7 +113,7 @@ func (c *conn) Counters() (map[int]configurer.Counters, error) {
 		}
 		for kind, value := range attrs {
 			// struct rtnl_link_stats64, linux/if_link.h: packets, then bytes.
-			if kind == statsLink64 && len(value) >= 32 {
+			if kind == unix.IFLA_STATS_LINK_64 && len(value) >= 32 {
 				counters[int(binary.NativeEndian.Uint32(message[4:]))] = configurer.Counters{
 					Received: binary.NativeEndian.Uint64(value[16:]), Sent: binary.NativeEndian.Uint64(value[24:]),
 				}

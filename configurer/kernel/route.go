@@ -67,7 +67,7 @@ func (c *conn) Uplinks() ([]configurer.Uplink, error) {
 			return nil, err
 		}
 		// Where somebody sends those addresses nowhere, rules are not followed.
-		first, err := c.routeTo(nobody[family], flagFIBMatch)
+		first, err := c.routeTo(nobody[family], unix.RTM_F_FIB_MATCH)
 		if err == nil {
 			messages = append([][]byte{first}, messages...)
 		} else if !errors.Is(err, configurer.ErrNotFound) {
@@ -140,7 +140,7 @@ func isDefault(destination netip.Prefix) bool {
 
 // RouteTo implements configurer.Reader.
 func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
-	message, err := c.routeTo(addr, flagFIBMatch)
+	message, err := c.routeTo(addr, unix.RTM_F_FIB_MATCH)
 	if err != nil {
 		return configurer.Route{}, err
 	}
@@ -151,7 +151,7 @@ func (c *conn) RouteTo(addr netip.Addr) (configurer.Route, error) {
 	return route, err
 }
 
-// routeTo asks for the route to an address, or without flagFIBMatch, for that of a packet to it.
+// routeTo asks for the route to an address, or without unix.RTM_F_FIB_MATCH, for that of a packet to it.
 func (c *conn) routeTo(addr netip.Addr, flags uint32) ([]byte, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	request.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(familyOf(addr)), Dst_len: uint8(addr.BitLen()), Flags: flags}})
