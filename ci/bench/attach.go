@@ -65,6 +65,9 @@ func benchAttach(o options, r *report) error {
 	if err := s.faults(r, peers); err != nil {
 		return err
 	}
+	if err := initialisers(o.binary, r); err != nil {
+		return err
+	}
 	r.Bars = append(r.Bars,
 		bar{What: "netsetgo -nat=false / the floor", Value: ratio(plainName, floorName), Most: 2, Limit: 6, Why: whyFloor},
 		bar{What: "netsetgo -nat=false / CNI", Value: ratio(plainName, cniName), Most: 0.22, Limit: 0.7, Why: whyCNI},

@@ -166,7 +166,7 @@ func (s *supervisor) answer(n notification) error {
 	if !s.count(n) || len(s.outcome.calls) != s.aim.nth || watched[n.number] != s.aim.call.name {
 		return respond(s.listener, goOn(n))
 	}
-	if s.aim.fault.part > partsOf(peek(n.pid, n.args[1], int(n.args[2]))) {
+	if part := s.aim.fault.part; part > 0 && part > partsOf(peek(n.pid, n.args[1], int(n.args[2]))) {
 		return respond(s.listener, goOn(n)) // another one, of a run that went otherwise
 	}
 	s.outcome.met = true
