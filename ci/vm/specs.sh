@@ -32,6 +32,6 @@ if [ "$ran" = 0 ]; then
 	failed=1
 fi
 if [ "$faults" = yes ]; then
-	"$bin/faults" -binary "$NETSETGO" -sample -every 5 -only "up, on a bridge" || failed=1
+	"$bin/faults" -binary "$NETSETGO" -sample -every 15 || failed=1
 fi
 exit $failed

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,10 @@ type call struct {
 
 // run keeps the log of the call, which is opened before anything else happens.
 func (c *call) run() error {
+	// Namespaces belong to threads: without this, under load, a wrong one is configured. It
+	// costs a thread, which who calls nothing, such as version, does without.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := c.reserve(); err != nil {
 		return errors.Join(c.misread, err)
 	}

@@ -7,13 +7,10 @@ package main
 import (
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 )
 
 func main() {
-	// Namespaces belong to threads: without this, under load, a wrong one is configured.
-	runtime.LockOSThread()
 	// Whoever doesn't read the result to its end makes an error, after which the work
 	// is undone, and not the end of this process midway.
 	signal.Ignore(syscall.SIGPIPE)
