@@ -18,8 +18,8 @@ import (
 const mostContainers = 1000
 
 const whyGrowth = `it sends no message more, but with each port the kernel walks all others, and all routes of IPv6 of the
-  host, when a port is added, when it comes up, and when its carrier is seen, for which the floor doesn't wait; and when the bridge
-  is given the note in which the next run looks where to begin.`
+  host, when a port is added and when it comes up, of which the floor's row tells; and when its carrier is seen, for which the floor
+  doesn't wait, and when the bridge is given the note in which the next run looks where to begin.`
 
 // benchGrowth fills a bridge, once for each of some peers.
 func benchGrowth(o options, r *report) error {
