@@ -125,9 +125,14 @@ func (s *supervisor) take(socket *os.File) error {
 
 // watch answers notifications until the last thread has ended.
 func (s *supervisor) watch() error {
+	process, err := unix.PidfdOpen(s.process, 0)
+	if err != nil {
+		return fmt.Errorf("opening the process: %w", err)
+	}
+	defer func() { _ = unix.Close(process) }()
 	end := time.Now().Add(patience)
 	for {
-		poll := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}}
+		poll := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, int(time.Until(end).Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -137,7 +142,7 @@ func (s *supervisor) watch() error {
 		case n == 0:
 			return fmt.Errorf("it didn't end within %s", patience)
 		case poll[0].Revents&unix.POLLIN == 0:
-			return nil // POLLHUP: nobody has the filter any more
+			return nil // it has ended: older kernels don't say so by the filter before it is waited for
 		}
 		notified, ok, err := receive(s.listener)
 		if err != nil {
