@@ -18,7 +18,7 @@ func newHost() error {
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("making a host: %w", err)
 	}
-	if err := os.MkdirAll(namespaces, 0o755); err != nil { //nolint:gosec // ip(8) makes it as open
+	if err := os.MkdirAll(namespaces, 0o755); err != nil { // ip(8) makes it as open
 		return fmt.Errorf("making a host: %w", err)
 	}
 	return sh(`

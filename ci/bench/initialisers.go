@@ -21,7 +21,6 @@ func initialisers(binary string, r *report) error {
 	least := map[string]time.Duration{}
 	for range runs {
 		cmd := exec.Command(binary, "version")
-		// With godebugs set, package godebug looks each of them up: that is left out.
 		cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -38,7 +37,7 @@ func initialisers(binary string, r *report) error {
 			}
 		}
 	}
-	delete(least, "internal/godebug")
+	delete(least, "internal/godebug") // it looks up what GODEBUG has, which is empty else
 	var all time.Duration
 	names := make([]string, 0, len(least))
 	for name, took := range least {

@@ -244,7 +244,7 @@ type times struct{ connect, disconnect []time.Duration }
 // order of the peers.
 func (s *stage) measure(peers []peer, runs int) ([]times, error) {
 	all := make([]times, len(peers))
-	shuffle := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	shuffle := rand.New(rand.NewPCG(1, 2)) // the same each time
 	for n := range runs {
 		// Nobody always comes behind the same: what one leaves to the kernel takes time from the next.
 		var names []string

@@ -43,7 +43,7 @@ func writeResults(reports []report) error {
 	}
 	_, _ = fmt.Fprintf(&text, "## Bars\n\n```\n%s```\n", table(bars))
 	text.WriteString(whyMissed(bars))
-	if err := os.WriteFile(resultsFile, []byte(text.String()), 0o644); err != nil { //nolint:gosec // for all to read
+	if err := os.WriteFile(resultsFile, []byte(text.String()), 0o644); err != nil { // for all to read
 		return err
 	}
 	if err := plotTimes(times); err != nil {
@@ -173,5 +173,5 @@ func save(p *plot.Plot, height vg.Length, file string) error {
 	}
 	fonts := "font-family:" + typeface
 	text := strings.ReplaceAll(drawing.String(), fonts, fonts+",Arial,Helvetica,sans-serif")
-	return os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // for all to read
+	return os.WriteFile(file, []byte(text), 0o644) // for all to read
 }

@@ -21,7 +21,7 @@ func benchTogether(o options, r *report) error {
 	peers := []peer{floor, plain, full, byCNI, masq}
 	counts := []int{1, 2, 8, 32}
 	all := map[string][]*crowd{}
-	shuffle := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	shuffle := rand.New(rand.NewPCG(1, 2)) // the same each time
 	for _, count := range counts {
 		for _, p := range peers {
 			all[p.name] = append(all[p.name], &crowd{})

@@ -50,6 +50,7 @@ var patience = 30 * time.Second * testbed.Slow
 // supervisor lets one process run, and puts a fault into one of its calls.
 type supervisor struct {
 	process  int
+	pidfd    int
 	listener int
 	aim      aim
 	last     notification
@@ -79,7 +80,10 @@ func supervise(command []string, stdin string, aim aim) (outcome, error) {
 		return outcome{}, fmt.Errorf("starting the stub: %w", err)
 	}
 	s := &supervisor{process: cmd.Process.Pid, aim: aim, refused: map[uint64][]byte{}}
-	err = s.take(mine)
+	if s.pidfd, err = unix.PidfdOpen(s.process, 0); err == nil {
+		err = s.take(mine)
+		defer func() { _ = unix.Close(s.pidfd) }()
+	}
 	_ = mine.Close()
 	if err == nil {
 		err = s.watch()
@@ -110,12 +114,8 @@ func (s *supervisor) take(socket *os.File) error {
 	if n, err := socket.Read(number); err != nil || n != len(number) {
 		return fmt.Errorf("waiting for the stub: %w", err)
 	}
-	pidfd, err := unix.PidfdOpen(s.process, 0)
-	if err != nil {
-		return fmt.Errorf("opening the stub: %w", err)
-	}
-	defer func() { _ = unix.Close(pidfd) }()
-	s.listener, err = unix.PidfdGetfd(pidfd, int(binary.NativeEndian.Uint32(number)), 0)
+	var err error
+	s.listener, err = unix.PidfdGetfd(s.pidfd, int(binary.NativeEndian.Uint32(number)), 0)
 	if err != nil {
 		return fmt.Errorf("taking the listener: %w", err)
 	}
@@ -125,14 +125,9 @@ func (s *supervisor) take(socket *os.File) error {
 
 // watch answers notifications until the last thread has ended.
 func (s *supervisor) watch() error {
-	process, err := unix.PidfdOpen(s.process, 0)
-	if err != nil {
-		return fmt.Errorf("opening the process: %w", err)
-	}
-	defer func() { _ = unix.Close(process) }()
 	end := time.Now().Add(patience)
 	for {
-		poll := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(process), Events: unix.POLLIN}}
+		poll := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.pidfd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, int(time.Until(end).Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -203,12 +198,7 @@ func (s *supervisor) send(socket int, requests []byte) error {
 	if len(requests) == 0 {
 		return nil
 	}
-	process, err := unix.PidfdOpen(s.process, 0)
-	if err != nil {
-		return fmt.Errorf("opening the process: %w", err)
-	}
-	defer func() { _ = unix.Close(process) }()
-	its, err := unix.PidfdGetfd(process, socket, 0)
+	its, err := unix.PidfdGetfd(s.pidfd, socket, 0)
 	if err != nil {
 		return fmt.Errorf("taking a socket of the process: %w", err)
 	}

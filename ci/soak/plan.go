@@ -142,7 +142,7 @@ type planner struct {
 }
 
 func newPlanner(seed uint64) *planner {
-	p := &planner{Rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // it is to be foreseeable
+	p := &planner{Rand: rand.New(rand.NewPCG(seed, 0))} // it is to be foreseeable
 	hands := p.IntN(4)
 	p.flushes, p.deletes = hands%2 == 0, hands == 1 || hands == 2
 	return p
