@@ -204,7 +204,7 @@ func (s *session) all(o options, problems io.Writer) (r row, err error) {
 	for i := o.from - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
-			broken, met, err := s.meet(aim{i + 1, c, f})
+			broken, met, err := s.meet(aimAt(s.calls, i, f))
 			if err != nil {
 				return r, fmt.Errorf("call %d, %s, %s: %w", i+1, c, f, err)
 			}

@@ -28,18 +28,38 @@ const ofTerminal = "TCGETS"
 
 func (c call) String() string { return strings.TrimSpace(c.name + " " + c.detail) }
 
-// aim is the fault that a call is to meet: the nth, which is expected to be of some name.
-// Without an nth, none does.
+// kind is what a call is by its name, and by its request.
+func (c call) kind() string {
+	if c.name != "sendto" {
+		return c.name
+	}
+	request, _, _ := strings.Cut(c.detail, ",")
+	return c.name + " " + request
+}
+
+// aim is the fault that a call is to meet: the nth of its kind, since a run that waits for the
+// kernel looks more often, and makes its other calls at other places. Without an nth, none does.
 type aim struct {
 	nth   int
 	call  call
 	fault fault
 }
 
+// aimAt aims at a call by its index.
+func aimAt(calls []call, i int, f fault) aim {
+	nth := 0
+	for _, c := range calls[:i+1] {
+		if c.kind() == calls[i].kind() {
+			nth++
+		}
+	}
+	return aim{nth, calls[i], f}
+}
+
 // outcome is how a supervised run ended.
 type outcome struct {
 	calls  []call
-	met    bool // the fault
+	met    int // the number of the call that met the fault; 0 where none did
 	code   int  // -1 where a signal ended it
 	stderr string
 }
@@ -54,6 +74,7 @@ type supervisor struct {
 	listener int
 	aim      aim
 	last     notification
+	like     int // how many calls there were of the kind that is aimed at
 	outcome  outcome
 	// refused has what stands for the kernel's answer, by the socket that it comes from.
 	refused map[uint64][]byte
@@ -163,13 +184,13 @@ func (s *supervisor) answer(n notification) error {
 		}
 		return respond(s.listener, response{id: n.id, value: int64(length)})
 	}
-	if !s.count(n) || len(s.outcome.calls) != s.aim.nth || watched[n.number] != s.aim.call.name {
+	if !s.count(n) || !s.aimedAt() {
 		return respond(s.listener, goOn(n))
 	}
 	if part := s.aim.fault.part; part > 0 && part > partsOf(peek(n.pid, n.args[1], int(n.args[2]))) {
 		return respond(s.listener, goOn(n)) // another one, of a run that went otherwise
 	}
-	s.outcome.met = true
+	s.outcome.met = len(s.outcome.calls)
 	switch s.aim.fault.kind {
 	case fails:
 		return respond(s.listener, response{id: n.id, err: -int32(s.aim.fault.errno)})
@@ -207,6 +228,15 @@ func (s *supervisor) send(socket int, requests []byte) error {
 		return fmt.Errorf("sending in the place of the process: %w", err)
 	}
 	return nil
+}
+
+// aimedAt says whether the call that was counted last is the one that is aimed at.
+func (s *supervisor) aimedAt() bool {
+	if s.outcome.calls[len(s.outcome.calls)-1].kind() != s.aim.call.kind() {
+		return false
+	}
+	s.like++
+	return s.like == s.aim.nth
 }
 
 // count adds a call, if it counts: if it is netsetgo's own and not that of Go's runtime.
