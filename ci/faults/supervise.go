@@ -60,7 +60,7 @@ func aimAt(calls []call, i int, f fault) aim {
 type outcome struct {
 	calls  []call
 	met    int // the number of the call that met the fault; 0 where none did
-	code   int  // -1 where a signal ended it
+	code   int // -1 where a signal ended it
 	stderr string
 }
 

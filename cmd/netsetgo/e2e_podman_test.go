@@ -32,26 +32,35 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 		before = host.State()
 	})
 
-	// podman runs a container of files of our own. Without
+	const annotation = "--annotation netsetgo=true"
+	// podman runs a container of files of our own by the README's command. Without
 	// cgroups, and with low limits, as a machine of tests may not let it set others.
-	podman := func(script string, flags ...string) testnet.Result {
+	podman := func(script string, without ...string) testnet.Result {
 		GinkgoHelper()
-		arguments := []string{
-			"podman", "--cgroup-manager", "cgroupfs", "--events-backend", "none", "--storage-driver", "vfs", "--runtime", "crun", "--hooks-dir", hooks,
-			"run", "--rm", "--name", "web", "--network", "none", "--cgroups", "disabled", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--cap-add", "NET_RAW",
+		command := block("sh", "podman run")
+		for _, part := range without {
+			Expect(command).To(ContainSubstring(part))
+			command = strings.ReplaceAll(command, part, "")
 		}
-		arguments = append(arguments, flags...)
-		return host.Run(append(arguments, "--rootfs", root, "/bin/sh", "-ec", script)...)
+		command = strings.ReplaceAll(command, "/etc/containers/oci/hooks.d", hooks)
+		arguments, ok := strings.CutPrefix(command, "sudo podman run ")
+		Expect(ok).To(BeTrue(), command)
+		arguments, ok = strings.CutSuffix(arguments, " ...\n")
+		Expect(ok).To(BeTrue(), command)
+		whole := []string{"podman", "--cgroup-manager", "cgroupfs", "--events-backend", "none", "--storage-driver", "vfs", "--runtime", "crun", "run"}
+		whole = append(whole, strings.Fields(arguments)...)
+		whole = append(whole, "--rm", "--name", "web", "--cgroups", "disabled", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--cap-add", "NET_RAW")
+		return host.Run(append(whole, "--rootfs", root, "/bin/sh", "-ec", script)...)
 	}
 
 	It("connects a container that has its annotation, and lets go of it", func() {
-		sees(podman(seen, "--annotation", "netsetgo=true"))
+		sees(podman(seen))
 		Expect(host.State()).To(Equal(before))
 		Expect(host.Must("grep", "-c", `"msg":"end".*"outcome":"done"`, "/var/log/netsetgo.log")).To(Equal("2\n"))
 	})
 
 	It("lets one be that hasn't", func() {
-		result := podman("ip -o link")
+		result := podman("ip -o link", annotation)
 		Expect(result.Code).To(Equal(0), result.Stderr)
 		Expect(result.Stdout).NotTo(ContainSubstring("eth0"))
 		Expect(host.State()).To(Equal(before))
@@ -59,7 +68,7 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 
 	It("connects one that is started again at once, under the same name", func() {
 		for range 3 {
-			sees(podman(seen, "--annotation", "netsetgo=true"))
+			sees(podman(seen))
 		}
 		Expect(host.State()).To(Equal(before))
 	})
@@ -73,14 +82,14 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 
 	It("makes one attachment at prestart and createRuntime", func() {
 		hookAt("a.json", fmt.Sprintf(`{"path": %q, "args": ["netsetgo", "-containerInterface", "eth0", "-log", "/var/log/netsetgo.log"]}`, binary), "prestart")
-		sees(podman(seen, "--annotation", "netsetgo=true"))
+		sees(podman(seen))
 		Expect(host.State()).To(Equal(before))
 		Expect(host.Must("grep", "-c", `"msg":"end".*"outcome":"done"`, "/var/log/netsetgo.log")).To(Equal("3\n"))
 	})
 
 	DescribeTable("leaves nothing when the container can't start because a later hook", func(hook, text string) {
 		hookAt("z.json", hook, "createRuntime")
-		result := podman(seen, "--annotation", "netsetgo=true")
+		result := podman(seen)
 		Expect(result.Code).NotTo(Equal(0))
 		Expect(result.Stderr).To(ContainSubstring(text))
 		Expect(host.Must("grep", "-c", `"msg":"end".*"outcome":"done"`, "/var/log/netsetgo.log")).NotTo(Equal("0\n"))
@@ -90,7 +99,7 @@ var _ = Describe("as a hook of podman", Label("root", "runtimes"), func() {
 
 		By("starting it again without that")
 		Expect(os.Remove(filepath.Join(hooks, "z.json"))).To(Succeed())
-		sees(podman(seen, "--annotation", "netsetgo=true"))
+		sees(podman(seen))
 		Expect(host.State()).To(Equal(before))
 	},
 		Entry("fails", `{"path": "/bin/false"}`, hookFailed["crun"]),

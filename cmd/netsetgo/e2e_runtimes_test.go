@@ -227,13 +227,18 @@ var _ = DescribeTableSubtree("as a hook of", Label("root", "runtimes"), func(run
 	})
 
 	It("starts a container again and again under one id, with or without a poststop", func() {
+		var ended time.Time
 		for i := range 6 {
 			all := hooks{"createRuntime": {netsetgoHook()}, "poststop": {netsetgoHook()}}
 			if i%2 == 0 {
 				delete(all, "poststop")
 			}
 			container.configure("ip route; ping -c1 -W1 10.10.10.1", all)
+			if i > 0 {
+				Expect(time.Since(ended)).To(BeNumerically("<", 50*time.Millisecond*testnet.Slow), "of a moment between two runs")
+			}
 			result := container.run("web")
+			ended = time.Now()
 			Expect(result.Code).To(Equal(0), result.Stderr)
 		}
 		succeeds(execute(host, "down", "-id", "any"))
