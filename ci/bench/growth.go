@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -14,78 +16,168 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostContainers is how many are connected to one bridge, whose limit is 1,023.
-const mostContainers = 1000
+const (
+	// mostContainers is how many are connected to one bridge, whose limit is 1,023.
+	mostContainers = 1000
+	first          = 100
+)
 
 const whyGrowth = `it sends no message more, but with each port the kernel walks all others, and all routes of IPv6 of the
   host, when a port is added and when it comes up, of which the floor's row tells; and when its carrier is seen, for which the floor
   doesn't wait, and when the bridge is given the note in which the next run looks where to begin.`
 
-// benchGrowth fills a bridge, once for each of some peers.
+// benchGrowth fills the bridges of some peers, by turns. At the end of that, each connects as
+// many as that to a new bridge, too: a machine is faster at one time than at another, and only
+// what was measured together is compared.
 func benchGrowth(o options, r *report) error {
-	r.printf("\nAs a bridge fills, beside one that keeps it: milliseconds of the next one (that alone), of the ten, and of the hundreds before, their medians\n  %-36s %9s %9s %9s %9s\n", "there already", "1", "10", "100", "1000")
-	last := map[string]time.Duration{}
-	for i, p := range []peer{floor, plain, full, byCNI} {
-		if i > 0 {
-			if err := anotherHost(); err != nil {
-				return err
+	var filled []*filling
+	for _, p := range []peer{floor, plain, full, byCNI} {
+		many, err := newGround(mostContainers)
+		if err != nil {
+			return err
+		}
+		few, err := newGround(first)
+		if err != nil {
+			return err
+		}
+		filled = append(filled, &filling{peer: p, many: many, few: few})
+	}
+	for _, f := range filled {
+		if err := errors.Join(f.many.prepare(o), f.few.prepare(o)); err != nil {
+			return err
+		}
+	}
+	shuffle := rand.New(rand.NewPCG(1, 2)) // the same each time
+	for i := range mostContainers {
+		for _, k := range shuffle.Perm(len(filled)) {
+			if err := filled[k].next(i); err != nil {
+				return fmt.Errorf("%s, with %d there: %w", filled[k].peer.name, i, err)
 			}
 		}
-		took, messages, err := fill(o, p)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+	}
+	tellGrowth(filled, r)
+	for _, f := range filled {
+		if err := errors.Join(f.many.leave(), f.few.leave()); err != nil {
+			return err
 		}
-		median := func(to int) time.Duration { return quantile(took[max(0, to-100):to], 0.5) }
-		r.printf("  %-36s %9.2f %9.2f %9.2f %9.2f\n", p.name, milli(took[1]), milli(median(10)), milli(median(100)), milli(median(mostContainers)))
-		if len(messages) > 0 {
-			r.printf("    messages to the kernel             %9d %9d %9d %9d\n", messages[0], messages[1], messages[2], messages[3])
+	}
+	return ports(o, r)
+}
+
+func tellGrowth(filled []*filling, r *report) {
+	r.printf("\nAs a bridge fills, beside one that keeps it, by turns: milliseconds of the second, the tenth and the first hundred, measured together\nwith the hundred before 1,000: medians\n  %-36s %9s %9s %9s %9s\n", "", "2", "10", "100", "1000")
+	last := map[string]time.Duration{}
+	for _, f := range filled {
+		before, after := quantile(f.few.took, 0.5), quantile(f.many.took[mostContainers-first:], 0.5)
+		last[f.peer.name] = after
+		r.printf("  %-36s %9.2f %9.2f %9.2f %9.2f\n", f.peer.name, milli(f.few.took[1]), milli(quantile(f.few.took[:10], 0.5)), milli(before), milli(after))
+		if len(f.messages) > 0 {
+			r.printf("    messages to the kernel             %9d %9d %9d %9d\n", f.messages[0], f.messages[1], f.messages[2], f.messages[3])
 		}
-		line := growth{Name: p.name}
+		line := growth{Name: f.peer.name}
 		for from := 0; from < mostContainers; from += 50 {
 			line.Counts = append(line.Counts, float64(from+25))
-			line.Times = append(line.Times, milli(quantile(took[from:from+50], 0.5)))
+			line.Times = append(line.Times, milli(quantile(f.many.took[from:from+50], 0.5)))
 		}
 		r.Growth = append(r.Growth, line)
-		last[p.name] = median(mostContainers)
-		if p.name == plainName {
+		if f.peer.name == plainName {
 			r.Bars = append(r.Bars,
-				bar{What: "netsetgo -nat=false, the hundred before 1,000 / the first hundred", Value: float64(median(mostContainers)) / float64(median(100)), Most: 1.5, Limit: 2.5, Why: whyGrowth},
-				bar{What: "messages of the next one, 1,000 there / 10 there", Value: float64(messages[3]) / float64(messages[1]), Most: 1},
+				bar{What: "netsetgo -nat=false, the hundred before 1,000 / the first hundred", Value: float64(after) / float64(before), Most: 1.5, Limit: 2.5, Why: whyGrowth},
+				bar{What: "messages of the next one, 1,000 there / 10 there", Value: float64(f.messages[3]) / float64(f.messages[1]), Most: 1},
 			)
 		}
 	}
 	r.Bars = append(r.Bars, bar{What: "netsetgo -nat=false / CNI, the hundred before 1,000", Value: float64(last[plainName]) / float64(last[cniName]), Most: 0.1, Limit: 0.6, Why: "a program that does nothing takes its part of that as well; and " + whyGrowth})
-	return ports(o, r)
 }
 
-// fill connects containers until there are as many as can be, and says how long each took, and
-// how many messages one more sends at 1, 10, 100 and all.
-func fill(o options, p peer) (took []time.Duration, messages []int, err error) {
-	s, err := newStage(o, full)
-	if err != nil {
-		return nil, nil, err
+// filling is a peer that connects containers until there are as many as can be, on a host of
+// its own; and its first ones on another.
+type filling struct {
+	peer      peer
+	many, few *ground
+	messages  []int // that one more sends at 1, 10, 100 and all
+}
+
+// next connects the ith.
+func (f *filling) next(i int) error {
+	if err := f.many.connect(f.peer, i); err != nil {
+		return err
 	}
-	names := make([]string, mostContainers)
-	for i := range names {
-		if names[i], err = s.namespace(); err != nil {
-			return nil, nil, err
-		}
-	}
-	for i, name := range names {
-		spent, err := s.run(p.connect(s, name, i))
+	if config, ours := configs[f.peer.name]; ours && slices.Contains([]int{1, 10, 100, mostContainers}, i+1) {
+		sent, err := f.many.stage.messages(config)
 		if err != nil {
-			return nil, nil, fmt.Errorf("with %d there: %w", i, err)
+			return err
 		}
-		took = append(took, spent)
-		if config, ours := configs[p.name]; ours && slices.Contains([]int{1, 10, 100, mostContainers}, i+1) {
-			sent, err := s.messages(config)
-			if err != nil {
-				return nil, nil, err
-			}
-			messages = append(messages, sent)
+		f.messages = append(f.messages, sent)
+	}
+	if early := i - (mostContainers - first); early >= 0 {
+		return f.few.connect(f.peer, early)
+	}
+	return nil
+}
+
+// ground is a host with a bridge, and the namespaces that are to be connected to it.
+type ground struct {
+	network, mounts *os.File
+	stage           *stage
+	names           []string
+	took            []time.Duration
+}
+
+// newGround leaves the host for a new one.
+func newGround(containers int) (*ground, error) {
+	if err := anotherHost(); err != nil {
+		return nil, err
+	}
+	g := &ground{names: make([]string, containers)}
+	var err error
+	if g.network, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return nil, fmt.Errorf("making another host: %w", err)
+	}
+	if g.mounts, err = os.Open("/proc/thread-self/ns/mnt"); err != nil {
+		return nil, fmt.Errorf("making another host: %w", err)
+	}
+	return g, nil
+}
+
+// enter makes it the host on which all happens.
+func (g *ground) enter() error {
+	for file, kind := range map[*os.File]int{g.network: unix.CLONE_NEWNET, g.mounts: unix.CLONE_NEWNS} {
+		if err := unix.Setns(int(file.Fd()), kind); err != nil {
+			return fmt.Errorf("going to another host: %w", err)
 		}
 	}
-	return took, messages, s.leave(names)
+	return nil
+}
+
+// prepare makes its bridges and namespaces.
+func (g *ground) prepare(o options) error {
+	err := g.enter()
+	if err == nil {
+		g.stage, err = newStage(o, full)
+	}
+	for i := range g.names {
+		if err == nil {
+			g.names[i], err = g.stage.namespace()
+		}
+	}
+	return err
+}
+
+func (g *ground) connect(p peer, i int) error {
+	if err := g.enter(); err != nil {
+		return err
+	}
+	spent, err := g.stage.run(p.connect(g.stage, g.names[i], i))
+	g.took = append(g.took, spent)
+	return err
+}
+
+func (g *ground) leave() error {
+	if err := g.enter(); err != nil {
+		return err
+	}
+	return errors.Join(g.stage.leave(g.names), g.network.Close(), g.mounts.Close())
 }
 
 // configs are what the flags of some peers come to.
