@@ -43,7 +43,12 @@ func benchGrowth(o options, r *report) error {
 		filled = append(filled, &filling{peer: p, many: many, few: few})
 	}
 	for _, f := range filled {
-		if err := errors.Join(f.many.prepare(o), f.few.prepare(o)); err != nil {
+		// Nobody else's host links are to have the numbers that the next ones try.
+		var bridges []peer
+		if f.peer.name == fullName {
+			bridges = []peer{full}
+		}
+		if err := errors.Join(f.many.prepare(o, bridges...), f.few.prepare(o, bridges...)); err != nil {
 			return err
 		}
 	}
@@ -151,10 +156,10 @@ func (g *ground) enter() error {
 }
 
 // prepare makes its bridges and namespaces.
-func (g *ground) prepare(o options) error {
+func (g *ground) prepare(o options, bridges ...peer) error {
 	err := g.enter()
 	if err == nil {
-		g.stage, err = newStage(o, full)
+		g.stage, err = newStage(o, bridges...)
 	}
 	for i := range g.names {
 		if err == nil {
