@@ -208,7 +208,7 @@ for version; do
 		*) echo "$release: the guest died without a result" >&2 ;;
 		esac
 	fi
-	table+=$'\n'$(printf '%-28s %s' "$release" "${result:-none} in $((SECONDS - began)) s; $(grep -a '^specs: ' "$work/log" | paste -sd' ' || true)")
+	table+=$'\n'$(printf '%-28s %s' "$release" "${result:-none} in $((SECONDS - began)) s; $(grep -aE '^specs: |^[0-9]+ scenarios, ' "$work/log" | paste -sd' ' || true)")
 done
 echo
 echo "$table"
