@@ -28,7 +28,7 @@ test: ## run every test: root for all of them; installs what they need by apt-ge
 	@ci/test.sh
 
 runtimes: ## run the tests in which runc, crun and podman call netsetgo (root)
-	@ci/test.sh --label-filter=runtimes ./cmd/netsetgo
+	@ci/runtimes.sh
 
 fuzz: ## try what nobody thought of, on all that reads (FUZZTIME=30s: for so long each)
 	@ci/fuzz.sh
@@ -53,7 +53,7 @@ soak: build ## let containers come and go at random for a minute (root; SOAK='-f
 	go run ./ci/soak -selftest
 	go run ./ci/soak $(SOAK)
 
-vm: ## run specs of what kernels differ in on Debian's kernel 6.1, in QEMU (root; VM='-s packets 5.10 6.12': others, there)
+vm: ## run specs of what kernels differ in and of runtimes, and some of the faults, on Debian's kernel 6.1, in QEMU (root; VM='-s packets 5.10 6.12': others, there)
 	@ci/vm/selftest.sh
 	@ci/vm/run.sh $(or $(VM),6.1)
 

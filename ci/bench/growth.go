@@ -26,115 +26,96 @@ const whyGrowth = `it sends no message more, but with each port the kernel walks
   host, when a port is added and when it comes up, of which the floor's row tells; and when its carrier is seen, for which the floor
   doesn't wait, and when the bridge is given the note in which the next run looks where to begin.`
 
-// benchGrowth fills the bridges of some peers, by turns. At the end of that, each connects as
-// many as that to a new bridge, too: a machine is faster at one time than at another, and only
-// what was measured together is compared.
+// benchGrowth fills a bridge for each of some peers, by turns. While they connect their last
+// hundred, each connects its first hundred to a bridge of another host: a machine is faster at
+// one time than at another, and only what was measured together is compared.
 func benchGrowth(o options, r *report) error {
-	var filled []*filling
+	// First all hosts: each has a copy of the mounts of the one before it, and those that hold a
+	// namespace of that one's would hold it for ever.
+	var many, few []*ground
 	for _, p := range []peer{floor, plain, full, byCNI} {
-		many, err := newGround(mostContainers)
+		one, err := newGround(p, mostContainers)
 		if err != nil {
 			return err
 		}
-		few, err := newGround(first)
+		another, err := newGround(p, first)
 		if err != nil {
 			return err
 		}
-		filled = append(filled, &filling{peer: p, many: many, few: few})
+		many, few = append(many, one), append(few, another)
 	}
-	for _, f := range filled {
-		// Nobody else's host links are to have the numbers that the next ones try.
-		var bridges []peer
-		if f.peer.name == fullName {
-			bridges = []peer{full}
-		}
-		if err := errors.Join(f.many.prepare(o, bridges...), f.few.prepare(o, bridges...)); err != nil {
+	grounds := append(slices.Clip(many), few...)
+	for _, g := range grounds {
+		if err := g.prepare(o); err != nil {
 			return err
 		}
 	}
 	shuffle := rand.New(rand.NewPCG(1, 2)) // the same each time
 	for i := range mostContainers {
-		for _, k := range shuffle.Perm(len(filled)) {
-			if err := filled[k].next(i); err != nil {
-				return fmt.Errorf("%s, with %d there: %w", filled[k].peer.name, i, err)
+		// Nobody always comes behind the same: what one leaves to the kernel takes time from the next.
+		for _, k := range shuffle.Perm(len(grounds)) {
+			if err := grounds[k].next(mostContainers - i); err != nil {
+				return fmt.Errorf("%s, with %d there: %w", grounds[k].peer.name, len(grounds[k].took), err)
+			}
+		}
+		for _, g := range many {
+			if err := g.count(); err != nil {
+				return err
 			}
 		}
 	}
-	tellGrowth(filled, r)
-	for _, f := range filled {
-		if err := errors.Join(f.many.leave(), f.few.leave()); err != nil {
+	tellGrowth(many, few, r)
+	for _, g := range grounds {
+		if err := g.leave(); err != nil {
 			return err
 		}
 	}
 	return ports(o, r)
 }
 
-func tellGrowth(filled []*filling, r *report) {
-	r.printf("\nAs a bridge fills, beside one that keeps it, by turns: milliseconds of the second, the tenth and the first hundred, measured together\nwith the hundred before 1,000: medians\n  %-36s %9s %9s %9s %9s\n", "", "2", "10", "100", "1000")
+func tellGrowth(many, few []*ground, r *report) {
+	r.printf("\nAs a bridge fills, beside one that keeps it, by turns on %d hosts: milliseconds of the second, and medians of the first ten,\nof the first hundred, and, measured together with these, of the hundred before 1,000\n  %-36s %9s %9s %9s %9s\n", len(many)+len(few), "", "2", "10", "100", "1000")
 	last := map[string]time.Duration{}
-	for _, f := range filled {
-		before, after := quantile(f.few.took, 0.5), quantile(f.many.took[mostContainers-first:], 0.5)
-		last[f.peer.name] = after
-		r.printf("  %-36s %9.2f %9.2f %9.2f %9.2f\n", f.peer.name, milli(f.few.took[1]), milli(quantile(f.few.took[:10], 0.5)), milli(before), milli(after))
-		if len(f.messages) > 0 {
-			r.printf("    messages to the kernel             %9d %9d %9d %9d\n", f.messages[0], f.messages[1], f.messages[2], f.messages[3])
+	for i, g := range many {
+		early := few[i].took
+		before, after := quantile(early, 0.5), quantile(g.took[mostContainers-first:], 0.5)
+		last[g.peer.name] = after
+		r.printf("  %-36s %9.2f %9.2f %9.2f %9.2f\n", g.peer.name, milli(early[1]), milli(quantile(early[:10], 0.5)), milli(before), milli(after))
+		if len(g.messages) > 0 {
+			r.printf("    messages of one more, 1, 10, 100 and 1,000 there: %d, %d, %d and %d\n", g.messages[0], g.messages[1], g.messages[2], g.messages[3])
 		}
-		line := growth{Name: f.peer.name}
+		line := growth{Name: g.peer.name}
 		for from := 0; from < mostContainers; from += 50 {
 			line.Counts = append(line.Counts, float64(from+25))
-			line.Times = append(line.Times, milli(quantile(f.many.took[from:from+50], 0.5)))
+			line.Times = append(line.Times, milli(quantile(g.took[from:from+50], 0.5)))
 		}
 		r.Growth = append(r.Growth, line)
-		if f.peer.name == plainName {
+		if g.peer.name == plainName {
 			r.Bars = append(r.Bars,
 				bar{What: "netsetgo -nat=false, the hundred before 1,000 / the first hundred", Value: float64(after) / float64(before), Most: 1.5, Limit: 2.5, Why: whyGrowth},
-				bar{What: "messages of the next one, 1,000 there / 10 there", Value: float64(f.messages[3]) / float64(f.messages[1]), Most: 1},
+				bar{What: "messages of the next one, 1,000 there / 10 there", Value: float64(g.messages[3]) / float64(g.messages[1]), Most: 1},
 			)
 		}
 	}
 	r.Bars = append(r.Bars, bar{What: "netsetgo -nat=false / CNI, the hundred before 1,000", Value: float64(last[plainName]) / float64(last[cniName]), Most: 0.1, Limit: 0.6, Why: "a program that does nothing takes its part of that as well; and " + whyGrowth})
 }
 
-// filling is a peer that connects containers until there are as many as can be, on a host of
-// its own; and its first ones on another.
-type filling struct {
-	peer      peer
-	many, few *ground
-	messages  []int // that one more sends at 1, 10, 100 and all
-}
-
-// next connects the ith.
-func (f *filling) next(i int) error {
-	if err := f.many.connect(f.peer, i); err != nil {
-		return err
-	}
-	if config, ours := configs[f.peer.name]; ours && slices.Contains([]int{1, 10, 100, mostContainers}, i+1) {
-		sent, err := f.many.stage.messages(config)
-		if err != nil {
-			return err
-		}
-		f.messages = append(f.messages, sent)
-	}
-	if early := i - (mostContainers - first); early >= 0 {
-		return f.few.connect(f.peer, early)
-	}
-	return nil
-}
-
-// ground is a host with a bridge, and the namespaces that are to be connected to it.
+// ground is a host with a bridge, and the namespaces that a peer connects to it.
 type ground struct {
+	peer            peer
 	network, mounts *os.File
 	stage           *stage
 	names           []string
 	took            []time.Duration
+	messages        []int // that one more sends at 1, 10, 100 and all
 }
 
 // newGround leaves the host for a new one.
-func newGround(containers int) (*ground, error) {
+func newGround(p peer, containers int) (*ground, error) {
 	if err := anotherHost(); err != nil {
 		return nil, err
 	}
-	g := &ground{names: make([]string, containers)}
+	g := &ground{peer: p, names: make([]string, containers)}
 	var err error
 	if g.network, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return nil, fmt.Errorf("making another host: %w", err)
@@ -145,36 +126,66 @@ func newGround(containers int) (*ground, error) {
 	return g, nil
 }
 
-// enter makes it the host on which all happens.
+// enter makes it the host on which all happens. The working directory is / from then on.
 func (g *ground) enter() error {
-	for file, kind := range map[*os.File]int{g.network: unix.CLONE_NEWNET, g.mounts: unix.CLONE_NEWNS} {
-		if err := unix.Setns(int(file.Fd()), kind); err != nil {
-			return fmt.Errorf("going to another host: %w", err)
-		}
+	err := unix.Setns(int(g.network.Fd()), unix.CLONE_NEWNET)
+	if err == nil {
+		err = unix.Setns(int(g.mounts.Fd()), unix.CLONE_NEWNS)
+	}
+	if err != nil {
+		return fmt.Errorf("going to another host: %w", err)
 	}
 	return nil
 }
 
 // prepare makes its bridges and namespaces.
-func (g *ground) prepare(o options, bridges ...peer) error {
-	err := g.enter()
-	if err == nil {
-		g.stage, err = newStage(o, bridges...)
-	}
-	for i := range g.names {
-		if err == nil {
-			g.names[i], err = g.stage.namespace()
-		}
-	}
-	return err
-}
-
-func (g *ground) connect(p peer, i int) error {
+func (g *ground) prepare(o options) error {
 	if err := g.enter(); err != nil {
 		return err
 	}
-	spent, err := g.stage.run(p.connect(g.stage, g.names[i], i))
+	// A container that keeps another bridge may have the number that the next run tries for its
+	// host link: only where that bridge fills, it is there.
+	var bridges []peer
+	if g.peer.name == fullName {
+		bridges = []peer{full}
+	}
+	var err error
+	if g.stage, err = newStage(o, bridges...); err != nil {
+		return err
+	}
+	for i := range g.names {
+		if g.names[i], err = g.stage.namespace(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next connects one more, unless those that are to come in so many rounds are enough.
+func (g *ground) next(rounds int) error {
+	i := len(g.took)
+	if rounds > len(g.names)-i {
+		return nil
+	}
+	if err := g.enter(); err != nil {
+		return err
+	}
+	spent, err := g.stage.run(g.peer.connect(g.stage, g.names[i], i))
 	g.took = append(g.took, spent)
+	return err
+}
+
+// count counts the messages of one more, at some numbers.
+func (g *ground) count() error {
+	config, ours := configs[g.peer.name]
+	if !ours || !slices.Contains([]int{1, 10, 100, mostContainers}, len(g.took)) {
+		return nil
+	}
+	if err := g.enter(); err != nil {
+		return err
+	}
+	sent, err := g.stage.messages(config)
+	g.messages = append(g.messages, sent)
 	return err
 }
 

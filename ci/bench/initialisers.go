@@ -15,8 +15,8 @@ import (
 var initialised = regexp.MustCompile(`(?m)^init (\S+) @\S+ ms, (\S+) ms clock, `)
 
 // initialisers tells what packages do before main, the least of several runs: all together,
-// and which take longest.
-func initialisers(binary string, r *report) error {
+// which it returns, and which take longest.
+func initialisers(binary string, r *report) (all time.Duration, err error) {
 	const runs, shown = 9, 8
 	least := map[string]time.Duration{}
 	for range runs {
@@ -24,12 +24,12 @@ func initialisers(binary string, r *report) error {
 		cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("tracing initialisers: %w: %s", err, out)
+			return 0, fmt.Errorf("tracing initialisers: %w: %s", err, out)
 		}
 		for _, line := range initialised.FindAllStringSubmatch(string(out), -1) {
 			millis, err := strconv.ParseFloat(line[2], 64)
 			if err != nil {
-				return fmt.Errorf("tracing initialisers: %w", err)
+				return 0, fmt.Errorf("tracing initialisers: %w", err)
 			}
 			took := time.Duration(millis * float64(time.Millisecond))
 			if was, ok := least[line[1]]; !ok || took < was {
@@ -38,7 +38,6 @@ func initialisers(binary string, r *report) error {
 		}
 	}
 	delete(least, "internal/godebug") // it looks up what GODEBUG has, which is empty else
-	var all time.Duration
 	names := make([]string, 0, len(least))
 	for name, took := range least {
 		names, all = append(names, name), all+took
@@ -48,5 +47,5 @@ func initialisers(binary string, r *report) error {
 	for _, name := range names[:min(shown, len(names))] {
 		r.printf("  %-46s %8.2f\n", name, micro(least[name]))
 	}
-	return nil
+	return all, nil
 }

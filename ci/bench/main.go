@@ -43,6 +43,7 @@ type options struct {
 	binary string
 	tools  string // the folder of the programs that netsetgo is compared with
 	runs   int
+	check  bool
 }
 
 func main() {
@@ -51,7 +52,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/netsetgo", "the netsetgo to run")
 	flag.IntVar(&o.runs, "runs", 200, "how many runs of each kind")
-	check := flag.Bool("check", false, "measure only what changes of the code may make worse, and less often")
+	flag.BoolVar(&o.check, "check", false, "measure only what changes of the code may make worse, and less often")
 	here := flag.Bool("here", false, "this process is on the host that was made for it")
 	flag.StringVar(&o.tools, "tools", "", "where the other programs are")
 	flag.Parse()
@@ -59,7 +60,7 @@ func main() {
 	if *here && flag.NArg() == 1 {
 		err = measureHere(flag.Arg(0), o)
 	} else if !*here {
-		err = all(o, *check, flag.Args())
+		err = all(o, flag.Args())
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
@@ -68,7 +69,7 @@ func main() {
 }
 
 // all measures what is named, or everything, which it writes down.
-func all(o options, check bool, names []string) error {
+func all(o options, names []string) error {
 	tools, err := os.MkdirTemp("/dev/shm", "bench")
 	if err != nil {
 		return err
@@ -78,13 +79,13 @@ func all(o options, check bool, names []string) error {
 		return err
 	}
 	o.tools, o.binary = tools, tools+"/netsetgo"
-	if check {
+	if o.check {
 		o.runs = min(o.runs, 100)
 	}
 	var reports []report
 	var failed error
 	for _, m := range measures {
-		if len(names) > 0 && !slices.Contains(names, m.name) || len(names) == 0 && check && !m.always {
+		if len(names) > 0 && !slices.Contains(names, m.name) || len(names) == 0 && o.check && !m.always {
 			continue
 		}
 		r, err := onNewHost(m.name, o)
@@ -102,7 +103,7 @@ func all(o options, check bool, names []string) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
 		}
 	}
-	if failed == nil && len(names) == 0 && !check {
+	if failed == nil && len(names) == 0 && !o.check {
 		return writeResults(reports)
 	}
 	return failed
@@ -111,7 +112,7 @@ func all(o options, check bool, names []string) error {
 // onNewHost runs this program again, in namespaces of its own, for one measure.
 func onNewHost(name string, o options) (report, error) {
 	var r report
-	cmd := exec.Command("/proc/self/exe", "-here", "-binary", o.binary, "-tools", o.tools, fmt.Sprintf("-runs=%d", o.runs), name)
+	cmd := exec.Command("/proc/self/exe", "-here", "-binary", o.binary, "-tools", o.tools, fmt.Sprintf("-runs=%d", o.runs), fmt.Sprintf("-check=%t", o.check), name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

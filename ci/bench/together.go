@@ -18,7 +18,7 @@ func benchTogether(o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	peers := []peer{floor, plain, full, byCNI, masq}
+	peers := []peer{floor, plain, batch, full, byCNI, masq}
 	counts := []int{1, 2, 8, 32}
 	all := map[string][]*crowd{}
 	shuffle := rand.New(rand.NewPCG(1, 2)) // the same each time

@@ -1,8 +1,9 @@
 // Command faults puts a fault into every call that netsetgo makes to the kernel, one at a
-// time, and looks whether it keeps its promises: after an error all is as it was before;
-// after a kill the same run again succeeds, and down then takes all away. It does so by
-// seccomp's user notification, on hosts of its own (network and mount namespaces), prints a
-// table, and fails where anything was left. It never touches the machine's network.
+// time, and looks whether it keeps its promises: after an error of up all is as it was before;
+// after one of down, and after a kill, the same run again succeeds, and down then takes all
+// away. It does so by seccomp's user notification, on hosts of its own (network and mount
+// namespaces), prints a table, and fails where anything was left. It never touches the
+// machine's network.
 package main
 
 import (
@@ -107,7 +108,7 @@ func runAll(o options) error {
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "%-38s %6s %6s %7s %9s %6s %6s %7s %7s %8s\n",
 		"scenario", "facts", "calls", "errors", "refusals", "kills", "ends", "delays", "left", "time")
-	failed, faults, left := 0, 0, 0
+	began, failed, faults, left := time.Now(), 0, 0, 0
 	for _, done := range results {
 		is := <-done
 		if is.err != nil {
@@ -123,7 +124,7 @@ func runAll(o options) error {
 			faults += n
 		}
 	}
-	_, _ = fmt.Fprintf(os.Stdout, "%d scenarios, %d faults, %d left something\n", len(results), faults, left)
+	_, _ = fmt.Fprintf(os.Stdout, "%d scenarios, %d faults, %d left something, in %.0f s\n", len(results), faults, left, time.Since(began).Seconds())
 	if failed > 0 || len(results) == 0 {
 		return fmt.Errorf("%w in %d of %d scenarios", errLeft, failed, len(results))
 	}
@@ -204,7 +205,8 @@ func (s *session) all(o options, problems io.Writer) (r row, err error) {
 	for i := o.from - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
-			broken, met, err := s.meet(aimAt(s.calls, i, f))
+			aim := aimAt(s.calls, i, f)
+			broken, met, err := s.meet(aim)
 			if err != nil {
 				return r, fmt.Errorf("call %d, %s, %s: %w", i+1, c, f, err)
 			}
@@ -215,7 +217,7 @@ func (s *session) all(o options, problems io.Writer) (r row, err error) {
 				continue
 			}
 			r.Left++
-			_, _ = fmt.Fprintf(problems, "%s: call %d, %s: %s: %s\n", s.name, i+1, c, f, strings.Join(broken, "\n    "))
+			_, _ = fmt.Fprintf(problems, "%s: call %d, %s, the %dth of its sort: %s: %s\n", s.name, i+1, c, aim.nth, f, strings.Join(broken, "\n    "))
 			if o.first {
 				return r, nil
 			}

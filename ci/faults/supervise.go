@@ -28,16 +28,17 @@ const ofTerminal = "TCGETS"
 
 func (c call) String() string { return strings.TrimSpace(c.name + " " + c.detail) }
 
-// kind is what a call is by its name, and by its request.
-func (c call) kind() string {
-	if c.name != "sendto" {
-		return c.name
+// sort is what a call is by its name, and by the request that it makes or reads the answer of.
+func (c call) sort() string {
+	switch c.name {
+	case "sendto", "recvmsg":
+		request, _, _ := strings.Cut(c.detail, ",")
+		return c.name + " " + request
 	}
-	request, _, _ := strings.Cut(c.detail, ",")
-	return c.name + " " + request
+	return c.name
 }
 
-// aim is the fault that a call is to meet: the nth of its kind, since a run that waits for the
+// aim is the fault that a call is to meet: the nth of its sort, since a run that waits for the
 // kernel looks more often, and makes its other calls at other places. Without an nth, none does.
 type aim struct {
 	nth   int
@@ -49,7 +50,7 @@ type aim struct {
 func aimAt(calls []call, i int, f fault) aim {
 	nth := 0
 	for _, c := range calls[:i+1] {
-		if c.kind() == calls[i].kind() {
+		if c.sort() == calls[i].sort() {
 			nth++
 		}
 	}
@@ -74,8 +75,10 @@ type supervisor struct {
 	listener int
 	aim      aim
 	last     notification
-	like     int // how many calls there were of the kind that is aimed at
-	outcome  outcome
+	like     int // how many calls there were of the sort that is aimed at
+	// asked is the request that was sent last, by the socket.
+	asked   map[uint64]string
+	outcome outcome
 	// refused has what stands for the kernel's answer, by the socket that it comes from.
 	refused map[uint64][]byte
 }
@@ -100,7 +103,7 @@ func supervise(command []string, stdin string, aim aim) (outcome, error) {
 		_ = mine.Close()
 		return outcome{}, fmt.Errorf("starting the stub: %w", err)
 	}
-	s := &supervisor{process: cmd.Process.Pid, aim: aim, refused: map[uint64][]byte{}}
+	s := &supervisor{process: cmd.Process.Pid, aim: aim, refused: map[uint64][]byte{}, asked: map[uint64]string{}}
 	if s.pidfd, err = unix.PidfdOpen(s.process, 0); err == nil {
 		err = s.take(mine)
 		defer func() { _ = unix.Close(s.pidfd) }()
@@ -232,7 +235,7 @@ func (s *supervisor) send(socket int, requests []byte) error {
 
 // aimedAt says whether the call that was counted last is the one that is aimed at.
 func (s *supervisor) aimedAt() bool {
-	if s.outcome.calls[len(s.outcome.calls)-1].kind() != s.aim.call.kind() {
+	if s.outcome.calls[len(s.outcome.calls)-1].sort() != s.aim.call.sort() {
 		return false
 	}
 	s.like++
@@ -269,7 +272,10 @@ func (s *supervisor) count(n notification) bool {
 		if header := peek(n.pid, n.args[1], unix.SizeofNlMsghdr); len(header) == unix.SizeofNlMsghdr {
 			c.detail = describe(header, int(n.args[2]))
 			c.parts = partsOf(peek(n.pid, n.args[1], int(n.args[2])))
+			s.asked[n.args[0]] = c.detail
 		}
+	case "recvmsg":
+		c.detail = "of " + s.asked[n.args[0]]
 	}
 	s.outcome.calls = append(s.outcome.calls, c)
 	return true

@@ -8,7 +8,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 for module in virtio_pci fuse virtiofs overlay; do modprobe $module || true; done
-mount -t virtiofs files /lower
+mount -t virtiofs -o ro files /lower
 mount -t tmpfs upper /upper
 mkdir /upper/files /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /new

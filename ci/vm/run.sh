@@ -2,12 +2,14 @@
 # Runs root specs inside QEMU, on Debian's cloud kernels. The guest's files are this
 # machine's, read-only, below a layer in memory; nothing is installed, and no KVM needed.
 #
-#   ci/vm/run.sh 6.1              the specs of what kernels differ in, on one kernel
-#   ci/vm/run.sh -s packets 6.1   those of other labels, as ginkgo's --label-filter has them
-#   ci/vm/run.sh -f REGEXP 6.1    only those of them whose names match
+#   ci/vm/run.sh 6.1              the specs of what kernels differ in, those of runtimes, which
+#                                 find cgroups and limits there as podman wants them, and some
+#                                 of the faults, on one kernel
+#   ci/vm/run.sh -s packets 6.1   specs of other labels, as ginkgo's --label-filter has them
+#   ci/vm/run.sh -f REGEXP 6.1    only specs whose names match
 #   ci/vm/run.sh -p PATH 6.1      only those of one package
 #   ci/vm/run.sh -a 5.10 6.12     all root specs but the longest, which are much the same run
-#                                 over and over, and a sample of the faults, on several
+#                                 over and over, and more of the faults, on several
 #   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
 #   ci/vm/run.sh -l 600s 6.1      a guest may take so long
@@ -19,10 +21,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/netsetgo-vm
-limit=
-labels=kernels
+limit=1800s
+labels='kernels || runtimes'
 focus=
-faults=
+every=30
 command=
 append=
 show=
@@ -31,21 +33,19 @@ packages=
 processors=$(nproc)
 while getopts ab:c:f:k:l:n:p:s: option; do
 	case $option in
-	a) labels='root && !long' faults=yes ;;
+	a) labels='root && !long' every=15 limit=7200s ;;
 	b) binary=$OPTARG ;;
 	c) command=$OPTARG show=yes ;;
-	f) focus=$OPTARG ;;
+	f) focus=$OPTARG every= ;;
 	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
 	n) processors=$OPTARG ;;
-	p) packages=$OPTARG ;;
-	s) labels=$OPTARG ;;
+	p) packages=$OPTARG every= ;;
+	s) labels=$OPTARG every= ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ -n "$limit" ] || [ -n "$faults" ] || limit=1800s
-limit=${limit:-7200s}
 [ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ "$(id -u)" = 0 ] || { echo "ci/vm/run.sh needs root" >&2; exit 1; }
@@ -171,7 +171,7 @@ if [ -z "$command" ]; then
 	for tests in $packages; do
 		CGO_ENABLED=0 go test -c -o "$work/bin/$(basename "$tests").test" "$tests"
 	done
-	command="ci/vm/specs.sh $work/bin '$labels' '$focus' '$faults' ${packages//$'\n'/ }"
+	command="ci/vm/specs.sh $work/bin '$labels' '$focus' '$every' ${packages//$'\n'/ }"
 fi
 printf '%s\n' "cd '$PWD'" "$command" >"$work/script"
 

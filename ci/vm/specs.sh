@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs compiled root specs in the guest, and the faults:
+# Runs compiled root specs in the guest, and a sample of the faults:
 #
-#   ci/vm/specs.sh FOLDER LABELS FOCUS FAULTS PACKAGE...
+#   ci/vm/specs.sh FOLDER LABELS FOCUS EVERY PACKAGE...
 #
-# FAULTS is "yes" or nothing. Where no spec ran at all, that is a failure: a label or a
+# EVERY is of how many calls one meets faults, or nothing where none does. Where no spec ran at all, that is a failure: a label or a
 # name that nothing has would pass else.
 set -euo pipefail
-bin=$1 labels=$2 focus=$3 faults=$4
+bin=$1 labels=$2 focus=$3 every=$4
 shift 4
 export NETSETGO=$bin/netsetgo NETSETGO_SLOW=20 GOMEGA_DEFAULT_EVENTUALLY_TIMEOUT=20s
 failed=0
@@ -31,7 +31,7 @@ if [ "$ran" = 0 ]; then
 	echo "no spec ran"
 	failed=1
 fi
-if [ "$faults" = yes ]; then
-	"$bin/faults" -binary "$NETSETGO" -sample -every 15 || failed=1
+if [ -n "$every" ]; then
+	"$bin/faults" -binary "$NETSETGO" -sample -every "$every" || failed=1
 fi
 exit $failed
