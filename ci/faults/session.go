@@ -148,7 +148,7 @@ func (s *session) begin() error {
 }
 
 // elements of the rules that are a container's alone.
-var elements = regexp.MustCompile(`^nft table (\S+) netsetgo (?:set|map) ((?:senders|targets|ports|published)[46]): element (.*)$`)
+var elements = regexp.MustCompile(`^nft table (\S+) netsetgo (?:set|map) ((?:senders|targets|ports|published)[46]|locked|macs): element (.*)$`)
 
 // forget takes away what the container has of the bridge, which stays.
 func (s *session) forget() error {
