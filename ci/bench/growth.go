@@ -19,7 +19,8 @@ import (
 const (
 	// mostContainers is how many are connected to one bridge, whose limit is 1,023.
 	mostContainers = 1000
-	first          = 100
+	// first is how many are compared: the first, and those before mostContainers.
+	first = 100
 )
 
 const whyGrowth = `it sends no message more, but with each port the kernel walks all others, and all routes of IPv6 of the

@@ -3,8 +3,8 @@
 #
 #   ci/vm/specs.sh FOLDER LABELS FOCUS EVERY PACKAGE...
 #
-# EVERY is of how many calls one meets faults, or nothing where none does. Where no spec ran at all, that is a failure: a label or a
-# name that nothing has would pass else.
+# EVERY is of how many calls one meets faults, or nothing where none does. Where no spec ran
+# at all, that is a failure: a label or a name that nothing has would pass else.
 set -euo pipefail
 bin=$1 labels=$2 focus=$3 every=$4
 shift 4
