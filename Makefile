@@ -53,13 +53,13 @@ soak: build ## let containers come and go at random for a minute (root; SOAK='-f
 	go run ./ci/soak -selftest
 	go run ./ci/soak $(SOAK)
 
-vm: ## run specs of what kernels differ in and of runtimes, and some of the faults, on Debian's kernel 6.1, in QEMU (root; VM='-s packets 5.10 6.12': others, there)
+vm: ## run specs of what kernels differ in and of runtimes, and some of the faults, on Debian's kernel 6.1, in QEMU (root; ci/vm/run.sh: others, there)
 	@ci/vm/selftest.sh
-	@ci/vm/run.sh $(or $(VM),6.1)
+	@printf '%s\n' specs faults | xargs -P "$$(nproc)" -I{} ci/vm/run.sh -o {} 6.1
 
 vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
 	@ci/vm/selftest.sh
-	@printf '%s\n' $(or $(VM),5.10 6.1 6.12 newest) | xargs -P "$$(nproc)" -n 1 ci/vm/run.sh -a -n 1
+	@printf '%s\n' $(or $(VM),5.10 6.1 6.12 newest) | xargs -P "$$(nproc)" -n 1 ci/vm/run.sh -a
 
 generate: ## make the fakes anew
 	go generate ./...

@@ -18,9 +18,12 @@ expect() {
 }
 
 echo "== showing that a guest which fails is a failure"
-expect 0 ' 0 in ' -c 'uname -r'
-expect 1 ' 3 in ' -c 'exit 3'
-expect 1 'the guest died without a result' -c 'echo c >/proc/sysrq-trigger; sleep 60'
-expect 1 'the guest hung, and was ended after 12s' -l 12s -c 'sleep 600'
-expect 1 'no spec ran' -p ./ci/testnet -f 'what no spec is called'
-expect 1 'cmd/netsetgo 0 passed, 1 failed' -b /bin/false -p ./cmd/netsetgo -f 'connects a container with every flag at its default'
+expect 0 ' 0 in ' -c 'uname -r' # which downloads what the others need
+expect 1 ' 3 in ' -c 'exit 3' &
+expect 1 'the guest died without a result' -c 'echo c >/proc/sysrq-trigger; sleep 60' &
+expect 1 'the guest hung, and was ended after 12s' -l 12s -c 'sleep 600' &
+expect 1 'no spec ran' -p ./ci/testnet -f 'what no spec is called' &
+expect 1 'cmd/netsetgo 0 passed, 1 failed' -b /bin/false -p ./cmd/netsetgo -f 'connects a container with every flag at its default' &
+for guest in $(jobs -p); do
+	wait "$guest"
+done
