@@ -150,10 +150,10 @@ guest() {
 	ended=0
 	# Of what slows QEMU down the guest has less: a kernel that finds SMAP, or fast moves of
 	# bytes, uses them; and code that is never twice at one address is translated each time.
-	# It has one processor: with two, QEMU 7.2 may go on with old code of the kernel's that the
-	# other has patched, as a firewall's first rule has it done, and a packet passes unseen, or
-	# the guest traps for ever. But where no second can come, QEMU before 8.1 leaves the guest's
-	# memory barriers out: the guest misses that virtiofsd has answered, and waits for ever.
+	# It has one processor: of two in QEMU 7.2, one may go on with old code of the kernel's that
+	# the other has patched, and trap for ever where there is nothing to trap any more. But where
+	# no second can come, QEMU before 8.1 leaves the guest's memory barriers out: the guest misses
+	# that virtiofsd has answered, and waits for ever.
 	local image=$1 socket=$work/virtiofs.sock
 	rm -f "$work"/{console,result}
 	LD_LIBRARY_PATH=$libraries "$qemu/usr/lib/qemu/virtiofsd" --socket-path="$socket" -o source=/ -o sandbox=chroot -o cache=always >"$work/virtiofsd" 2>&1 &
