@@ -28,6 +28,7 @@ test: ## run every test: root for all of them; installs what they need by apt-ge
 	@ci/test.sh
 
 runtimes: ## run the tests in which runc, crun and podman call netsetgo (root)
+	@[ "$$(id -u)" = 0 ] || { echo "make runtimes needs root" >&2; exit 1; }
 	@ci/runtimes.sh
 
 fuzz: ## try what nobody thought of, on all that reads (FUZZTIME=30s: for so long each)
@@ -57,7 +58,7 @@ vm: ## run specs of what kernels differ in and of runtimes, and some of the faul
 	@ci/vm/selftest.sh
 	@printf '%s\n' specs faults | xargs -P "$$(nproc)" -I{} ci/vm/run.sh -o {} 6.1
 
-vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours)
+vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours; VM='5.10 6.1': on these)
 	@ci/vm/selftest.sh
 	@printf '%s\n' $(or $(VM),5.10 6.1 6.12 newest) | xargs -P "$$(nproc)" -n 1 ci/vm/run.sh -a
 

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a fault is.
+// What a fault is: as -kind has it.
 const (
-	fails    = iota // the call isn't made and returns an errno
-	refused         // the kernel takes a request and answers it with an errno
-	killed          // the process is killed as it makes the call
-	deserted        // the same, and then the container ends
-	delayed         // the call is made when -timeout is over
+	errorKind   = iota // the call isn't made and returns an errno
+	refusalKind        // the kernel takes a request and answers it with an errno
+	killKind           // the process is killed as it makes the call
+	endKind            // the same, and then the container ends
+	delayKind          // the call is made when -timeout is over
 )
 
 // kindNames are the kinds for people.
-var kindNames = [...]string{fails: "error", refused: "refusal", killed: "kill", deserted: "end", delayed: "delay"}
+var kindNames = [...]string{errorKind: "error", refusalKind: "refusal", killKind: "kill", endKind: "end", delayKind: "delay"}
 
 // fault is what is put into one call.
 type fault struct {
@@ -33,17 +33,17 @@ type fault struct {
 
 func (f fault) String() string {
 	switch f.kind {
-	case fails:
+	case errorKind:
 		return unix.ErrnoName(f.errno)
-	case refused:
+	case refusalKind:
 		what := "refused"
 		if f.part > 0 {
 			what = fmt.Sprintf("request %d refused", f.part)
 		}
 		return what + " with " + unix.ErrnoName(f.errno)
-	case killed:
+	case killKind:
 		return "killed"
-	case deserted:
+	case endKind:
 		return "killed, and the container ended"
 	}
 	return fmt.Sprintf("%s late", f.delay)
@@ -80,14 +80,14 @@ var refusals = []unix.Errno{unix.EBUSY, unix.ENOMEM, unix.EPERM, unix.ENOBUFS}
 func errorsOf(c call) []fault {
 	var faults []fault
 	for _, errno := range errnos[c.name] {
-		faults = append(faults, fault{kind: fails, errno: errno})
+		faults = append(faults, fault{kind: errorKind, errno: errno})
 	}
 	if c.name == "sendto" {
 		for _, errno := range refusals {
-			faults = append(faults, fault{kind: refused, errno: errno})
+			faults = append(faults, fault{kind: refusalKind, errno: errno})
 		}
 		for part := range c.parts {
-			faults = append(faults, fault{kind: refused, errno: refusals[part%len(refusals)], part: part + 1})
+			faults = append(faults, fault{kind: refusalKind, errno: refusals[part%len(refusals)], part: part + 1})
 		}
 	}
 	return faults
@@ -98,11 +98,11 @@ func errorsOf(c call) []fault {
 // changed something, since between others it leaves the same; and every fourth time a kill
 // and being late anyway.
 func choose(o options, s *session, i int) []fault {
-	ends := []fault{{kind: killed}}
+	ends := []fault{{kind: killKind}}
 	if s.mayEnd() {
-		ends = append(ends, fault{kind: deserted})
+		ends = append(ends, fault{kind: endKind})
 	}
-	faults, delay := errorsOf(s.calls[i]), fault{kind: delayed, delay: s.late()}
+	faults, delay := errorsOf(s.calls[i]), fault{kind: delayKind, delay: s.late()}
 	turn := 0
 	for _, c := range s.calls[:i] {
 		if c.name == s.calls[i].name {

@@ -11,7 +11,8 @@ import (
 )
 
 // watched are the calls that faults are put into: those by which netsetgo asks the kernel
-// for something. Left out are those of memory, of threads, and close.
+// for something. Left out are those of memory, of threads, of limits and flags of descriptors, close,
+// and those that read folders and links, by which a program that listens is looked for.
 var watched = map[int32]string{
 	unix.SYS_SOCKET: "socket", unix.SYS_BIND: "bind", unix.SYS_SETSOCKOPT: "setsockopt",
 	unix.SYS_SENDTO: "sendto", unix.SYS_SENDMSG: "sendmsg", unix.SYS_RECVFROM: "recvfrom", unix.SYS_RECVMSG: "recvmsg",

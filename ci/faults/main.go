@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,6 +61,8 @@ func main() {
 	switch {
 	case o.every < 1:
 		err = errors.New("-every is how many calls one is taken of: 1 takes all")
+	case o.kind != "" && !slices.Contains(kindNames[:], o.kind):
+		err = fmt.Errorf("-kind is one of %s", strings.Join(kindNames[:], ", "))
 	case o.from < 0 || o.from > o.every:
 		err = errors.New("-from is the number of the first call that -every takes, so no more than that")
 	case o.scenario != "":
@@ -125,7 +128,10 @@ func runAll(o options) error {
 		}
 	}
 	_, _ = fmt.Fprintf(os.Stdout, "%d scenarios, %d faults, %d left something, in %.0f s\n", len(results), faults, left, time.Since(began).Seconds())
-	if failed > 0 || len(results) == 0 {
+	if faults == 0 && failed == 0 {
+		return errors.New("there was no call to put a fault into: see -only, -kind, -every and -from")
+	}
+	if failed > 0 {
 		return fmt.Errorf("%w in %d of %d scenarios", errLeft, failed, len(results))
 	}
 	return nil
@@ -135,13 +141,13 @@ func runAll(o options) error {
 type row struct {
 	Scenario           string
 	Facts, Calls, Left int
-	Tried              [delayed + 1]int // by kind
+	Tried              [delayKind + 1]int // by kind
 	Seconds            float64
 }
 
 func (r row) String() string {
 	return fmt.Sprintf("%-38s %6d %6d %7d %9d %6d %6d %7d %7d %7.0fs", r.Scenario, r.Facts, r.Calls,
-		r.Tried[fails], r.Tried[refused], r.Tried[killed], r.Tried[deserted], r.Tried[delayed], r.Left, r.Seconds)
+		r.Tried[errorKind], r.Tried[refusalKind], r.Tried[killKind], r.Tried[endKind], r.Tried[delayKind], r.Left, r.Seconds)
 }
 
 // start runs one scenario in a process that ends with this one, and whose first thread can
@@ -202,7 +208,7 @@ func runOne(o options) error {
 func (s *session) all(o options, problems io.Writer) (r row, err error) {
 	began := time.Now()
 	r = row{Scenario: s.name, Facts: len(s.right.host) + len(s.right.container), Calls: len(s.calls)}
-	for i := o.from - 1; i < len(s.calls); i += o.every {
+	for i := max(o.from, 1) - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
 			c := s.calls[i]
 			aim := aimAt(s.calls, i, f)
@@ -238,7 +244,7 @@ func (s *session) meet(aim aim) (broken []string, met bool, err error) {
 		if !errors.Is(err, errNotMet) {
 			return broken, true, err
 		}
-		if aim.fault.kind == delayed {
+		if aim.fault.kind == delayKind {
 			return nil, false, nil
 		}
 	}

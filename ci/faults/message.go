@@ -22,8 +22,11 @@ var requests = map[uint16]string{
 func describe(header []byte, length int) string {
 	kind := binary.NativeEndian.Uint16(header[4:])
 	name, ok := requests[kind]
-	if isTransaction(header) {
+	switch {
+	case isTransaction(header):
 		name = "a transaction of nftables"
+	case isDiag(header):
+		name = "SOCK_DIAG_BY_FAMILY_GET"
 	}
 	if !ok {
 		name = fmt.Sprintf("request %#x", kind)
@@ -35,6 +38,13 @@ func describe(header []byte, length int) string {
 // of RTM_NEWLINK, that has but a struct nfgenmsg.
 func isTransaction(header []byte) bool {
 	return binary.NativeEndian.Uint16(header[4:]) == unix.NLMSG_MIN_TYPE && binary.NativeEndian.Uint32(header) == unix.SizeofNlMsghdr+4
+}
+
+// isDiag says whether a datagram asks for sockets (sock_diag(7)): that has the number of
+// RTM_NEWADDR, but wants all there are.
+func isDiag(header []byte) bool {
+	const all = unix.NLM_F_DUMP
+	return binary.NativeEndian.Uint16(header[4:]) == unix.SOCK_DIAG_BY_FAMILY && binary.NativeEndian.Uint16(header[6:])&all == all
 }
 
 // requestsOf are the requests of a datagram.

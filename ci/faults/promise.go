@@ -37,9 +37,9 @@ func (s *session) try(aim aim) (broken []string, err error) {
 func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 	f := aim.fault
 	switch {
-	case f.kind == deserted && o.met > 0:
+	case f.kind == endKind && o.met > 0:
 		return s.desert()
-	case f.kind == killed && o.met > 0:
+	case f.kind == killKind && o.met > 0:
 		broken, err = s.again()
 	case o.code == 0 && s.wentOn(o, aim) != "":
 		return []string{"the time given by -timeout was over, and it went on to " + s.wentOn(o, aim)}, nil
@@ -47,7 +47,7 @@ func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 		broken, err = s.named(s.isLike(s.right))("it exited 0, and the result isn't as without a fault")
 	case o.code != 1:
 		return []string{fmt.Sprintf("exit %d: %s", o.code, o.stderr)}, nil
-	case f.kind == fails && f.errno == unix.EINTR && o.met > 0:
+	case f.kind == errorKind && f.errno == unix.EINTR && o.met > 0:
 		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
 	case !testbed.IsError(o.stderr):
 		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
@@ -70,7 +70,7 @@ func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 // wentOn is the first change that a run made when its time was over. Its time begins when it
 // knows how much that is: a hook looks before whether its input is a terminal.
 func (s *session) wentOn(o outcome, aim aim) string {
-	if aim.fault.kind != delayed || o.met == 0 || aim.call.detail == ofTerminal {
+	if aim.fault.kind != delayKind || o.met == 0 || aim.call.detail == ofTerminal {
 		return ""
 	}
 	for _, c := range o.calls[o.met:] {

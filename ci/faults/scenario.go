@@ -67,6 +67,7 @@ var scenarios = []scenario{
 	{name: "up, beside another bridge", other: otherBridge, run: invocation{arguments: full}, undoes: true},
 	{name: "hook: created", run: hook("created", "PID"), undoes: true},
 	{name: "up -nat=false", run: invocation{arguments: plain}, undoes: true, covered: true},
+	{name: "up -nat=false -netns", run: invocation{arguments: "-nat=false -netns /proc/PID/ns/net"}, undoes: true, covered: true},
 	{name: "up, on a bridge that others use", other: sameBridge, run: invocation{arguments: "-pid PID"}, undoes: true},
 	{name: "up again", before: invocation{arguments: full}, run: invocation{arguments: full}, undoes: true},
 	{name: "down, NAT, IPv6 and a port", before: invocation{arguments: full}, run: invocation{arguments: down}},

@@ -234,7 +234,7 @@ func (s *session) whole(i invocation, c *testbed.Container) error {
 
 func (s *session) supervise(aim aim) (outcome, error) {
 	i := s.run
-	if aim.fault.kind == delayed {
+	if aim.fault.kind == delayKind {
 		i.arguments += fmt.Sprintf(" -timeout %s", s.timeout())
 	}
 	command, stdin := i.command(s.binary, s.container.PID())

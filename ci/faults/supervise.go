@@ -195,9 +195,9 @@ func (s *supervisor) answer(n notification) error {
 	}
 	s.outcome.met = len(s.outcome.calls)
 	switch s.aim.fault.kind {
-	case fails:
+	case errorKind:
 		return respond(s.listener, response{id: n.id, err: -int32(s.aim.fault.errno)})
-	case refused:
+	case refusalKind:
 		datagram := peek(n.pid, n.args[1], int(n.args[2]))
 		refused, granted := requestsOf(datagram), []byte(nil)
 		if part := s.aim.fault.part; part > 0 {
@@ -209,9 +209,9 @@ func (s *supervisor) answer(n notification) error {
 			return err
 		}
 		return respond(s.listener, response{id: n.id, value: int64(len(datagram))})
-	case killed, deserted:
+	case killKind, endKind:
 		return unix.Kill(s.process, unix.SIGKILL)
-	case delayed:
+	case delayKind:
 		time.Sleep(s.aim.fault.delay) //nolint:forbidigo // to be late is what it is for
 	}
 	return respond(s.listener, goOn(n))

@@ -26,17 +26,15 @@ labels='kernels || runtimes'
 focus=
 every=30
 command=
-append=
 show=
 binary=
 packages=
-while getopts ab:c:f:k:l:o:p:s: option; do
+while getopts ab:c:f:l:o:p:s: option; do
 	case $option in
 	a) labels='root && !long' every=15 limit=7200s ;;
 	b) binary=$OPTARG ;;
 	c) command=$OPTARG show=yes ;;
 	f) focus=$OPTARG every= ;;
-	k) append=$OPTARG ;;
 	l) limit=$OPTARG ;;
 	o)
 		case $OPTARG in
@@ -164,7 +162,7 @@ guest() {
 		-accel tcg,thread=multi -cpu qemu64 -smp 1,maxcpus=2 -m 2048 \
 		-object memory-backend-memfd,id=memory,size=2048M,share=on -numa node,memdev=memory \
 		-chardev socket,id=files,path="$socket" -device vhost-user-fs-pci,chardev=files,tag=files \
-		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 loglevel=4 panic=-1 mitigations=off norandmaps init_on_alloc=0 $append netsetgo=$work/script" \
+		-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 loglevel=4 panic=-1 mitigations=off norandmaps init_on_alloc=0 netsetgo=$work/script" \
 		-serial file:"$work/console" -serial file:"$work/result" </dev/null || ended=$?
 	kill "$files" 2>/dev/null || true
 	wait "$files" 2>/dev/null || true
