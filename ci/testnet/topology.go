@@ -134,7 +134,7 @@ const around = `
 		route add default via 172.16.5.1
 		route add default via 2001:db8:5::1
 	END
-	# To look at links settles them: else a bridge may begin to forward a second later.
+	# To look at links settles them, from Linux 6.8 on: else a bridge may begin to forward a second later.
 	for i in eth0 eth1; do ip link show $i; done >/dev/null
 	for n in internet lan other; do ip -n $n link show eth0; done >/dev/null
 	for i in p0 p1 p2 bridge; do ip -n switch link show $i; done >/dev/null
