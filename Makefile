@@ -58,7 +58,7 @@ vm: ## run specs of what kernels differ in and of runtimes, and some of the faul
 	@ci/vm/selftest.sh
 	@printf '%s\n' specs faults | xargs -P "$$(nproc)" -I{} ci/vm/run.sh -o {} 6.1
 
-vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes hours; VM='5.10 6.1': on these)
+vm-all: ## run all specs that need root but the longest, and a part of the faults, on every kernel from 5.10 on (root; takes an hour and a half; VM='5.10 6.1': on these)
 	@ci/vm/selftest.sh
 	@printf '%s\n' $(or $(VM),5.10 6.1 6.12 newest) | xargs -P "$$(nproc)" -n 1 ci/vm/run.sh -a
 
