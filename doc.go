@@ -61,8 +61,10 @@
 //     run left, and the next run for that container clears it away.
 //
 // `down` finds the host link by one of its owner's names, deletes what is its own
-// of the rules, and then the link; then every bridge with netsetgo's group that has
-// no port left, and what containers left in the rules that are gone.
+// of the rules, which can be undone, and then the link, which can't: with its end of
+// the container's it would have another index. So from there on it goes on to its end,
+// twice if it has to: every bridge with netsetgo's group that has no port left goes, and
+// what containers left in the rules that are gone.
 //
 // Every change of both is a piece of data, a configurer.Change, on its way to the
 // kernel. Package trace stands in that way and shows each as the command that makes

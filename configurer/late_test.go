@@ -47,4 +47,38 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 		}
 		Expect(last).To(Equal(27), "the owner's name is the last change: after it nothing can be late")
 	})
+
+	It("to disconnect goes on to its end once the host link is gone, and else undoes all", func() {
+		undone, ended := 0, 0
+		for nth := 1; ; nth++ {
+			w := newWorld(1)
+			w.container(1).up(loopback)
+			nothing := w.String()
+			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			before := w.String()
+			config := netsetgo.NetworkConfig{Deadline: time.Now().Add(30 * time.Millisecond)}
+			late, seen := false, 0
+			w.onCall = func(int, string) (bool, error) {
+				for seen++; seen == nth && !late; {
+					late = time.Now().After(config.Deadline)
+				}
+				return true, nil
+			}
+			err := w.netset().Down(config, firstPid)
+			w.expectNothingOpen()
+			switch {
+			case err != nil:
+				undone++
+				Expect(err).To(MatchError(configurer.ErrTimeout))
+				Expect(w.String()).To(Equal(before))
+			case late:
+				ended++
+				Expect(w.String()).To(Equal(nothing))
+			default:
+				Expect(undone).To(BeNumerically(">", 4))
+				Expect(ended).To(BeNumerically(">", 10))
+				return
+			}
+		}
+	})
 })

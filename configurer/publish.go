@@ -221,7 +221,8 @@ func (r *run) forgetFlows(ports []netsetgo.Publish, addrs []netip.Addr) error {
 	return r.do(r.host, steps...)
 }
 
-// unpublish takes away what a host link has in the rules. What goes with it needn't.
+// unpublish takes away what a host link has in the rules, until that goes itself. What goes
+// with it needn't.
 func (r *run) unpublish(hostLink Link) error {
 	owner := lease.ReadOwner(hostLink.Altnames)
 	if len(owner.Addresses) == 0 {
@@ -231,5 +232,17 @@ func (r *run) unpublish(hostLink Link) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.deleteElements(elements, "it is for the container alone"), r.forgetFlows(owner.Ports, owner.Addresses))
+	steps, err := r.deletions(elements, "it is for the container alone")
+	if err != nil {
+		return err
+	}
+	for i, step := range steps {
+		steps[i].undo = reverse(r.host, AddElements(step.change.(DeleteElements)))
+	}
+	if len(steps) > 0 {
+		if err := r.do(r.host, steps...); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return r.forgetFlows(owner.Ports, owner.Addresses)
 }

@@ -26,8 +26,19 @@ func (h *Host) Remove(netConfig netsetgo.NetworkConfig, pid int) error {
 		return err
 	}
 	if err := r.detach(); err != nil {
-		return fmt.Errorf("disconnecting %s: %w", r.config.ContainerInterface, err)
+		return errors.Join(fmt.Errorf("disconnecting %s: %w", r.config.ContainerInterface, err), r.undo())
 	}
+	err := r.sweepAll()
+	if err != nil && r.inTime() == nil {
+		// There may be no way back any more; and what kept it from going on, as a lack of memory,
+		// may be over.
+		err = r.sweepAll()
+	}
+	return err
+}
+
+// sweepAll takes away whatever nobody uses any more. It can be done again wherever it ended.
+func (r *run) sweepAll() error {
 	if err := r.sweep(); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
@@ -63,7 +74,22 @@ func (r *run) detach() error {
 	if err := r.unpublish(host); err != nil && !errors.Is(err, ErrNoFirewall) {
 		return err
 	}
+	if err := r.goOn(); err != nil {
+		return err
+	}
 	return r.delete(host, "takes its peer, names, addresses and routes along")
+}
+
+// goOn is before changes that have no way back, and gives them the time that an undo has: what
+// is begun goes on to its end.
+func (r *run) goOn() error {
+	if err := r.inTime(); err != nil {
+		return err
+	}
+	if end := time.Now().Add(undoTimeout); !r.config.Deadline.IsZero() && end.After(r.config.Deadline) {
+		r.config.Deadline = end
+	}
+	return nil
 }
 
 // attached finds the container's host link: by its namespace, or else by its id.
@@ -90,6 +116,11 @@ func (r *run) attached() (Link, error) {
 // delete takes a link away; that it went by itself is as good.
 func (r *run) delete(link Link, why string) error {
 	err := r.do(r.host, step{change: DeleteLink{link.Index}, why: why})
+	if errors.Is(err, ErrUnknown) {
+		if _, look := r.host.Link(Which{Index: link.Index}); errors.Is(look, ErrNotFound) {
+			return nil
+		}
+	}
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -123,7 +154,10 @@ func (r *run) sweepOnce() (used bool, err error) {
 		return used, err
 	}
 	defer r.unlock()
-	if idle, used, err = r.bridges(); err != nil {
+	if idle, used, err = r.bridges(); err == nil {
+		err = r.goOn()
+	}
+	if err != nil {
 		return used, err
 	}
 	for _, bridge := range idle {

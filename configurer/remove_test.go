@@ -144,31 +144,58 @@ var _ = Describe("disconnecting a container", Label("unit"), func() {
 		Expect(w.String()).To(Equal(fresh(1)))
 	})
 
-	It("fails when any call fails, and can be run again", func() {
-		for _, config := range []netsetgo.NetworkConfig{{}, web} {
-			pid := map[bool]int{true: 0, false: firstPid}[config.ID != ""]
+	// Once the host link is gone there is no way back: what fails then is done again.
+	DescribeTable("leaves all as it was, or nothing, whichever call fails", func(matters func(string) bool, failure error, made bool) {
+		published := publishing(netsetgo.NetworkConfig{ID: "web"}, port(8080, ""), port(53, "udp"))
+		for _, pid := range []int{0, firstPid} {
+			failed := 0
 			for nth := 1; ; nth++ {
-				w := connected(1)
-				broken := false
-				fail := failing(nth, anyCall, errBroken, false)
+				w := newWorld(1)
+				w.container(1).up(loopback)
+				Expect(w.netset().Up(published, firstPid)).To(Succeed())
+				before, broken := w.String(), ""
+				fail := failing(nth, matters, failure, made)
 				w.onCall = func(call int, doing string) (bool, error) {
 					made, err := fail(call, doing)
-					broken = broken || err != nil
+					if err != nil {
+						broken = doing
+					}
 					return made, err
 				}
-				err := w.netset().Down(config, pid)
+				err := w.netset().Down(web, pid)
 				w.expectNothingOpen()
-				if !broken {
-					Expect(err).NotTo(HaveOccurred())
-					Expect(nth).To(BeNumerically(">", 7), "there must be calls to fail")
+				if err == nil {
+					Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", broken)
+				} else {
+					failed++
+					Expect(err).To(MatchError(failure))
+					Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+				}
+				if broken == "" {
+					Expect(failed).To(And(BeNumerically(">", 0), BeNumerically("<", nth-1)), "there must be calls of both sorts to fail")
 					break
 				}
-				Expect(err).To(MatchError(errBroken))
-				w.onCall = nil
-				Expect(w.netset().Down(config, pid)).To(Succeed())
-				Expect(w.String()).To(Equal(fresh(1)))
 			}
 		}
+	},
+		Entry("as it is refused", anyCall, errBroken, false),
+		Entry("as its answer is lost", changes, configurer.ErrUnknown, true),
+		Entry("as it isn't made, and its answer is lost", changes, configurer.ErrUnknown, false),
+	)
+
+	It("fails where what is left to do can't be done twice, and can be run again", func() {
+		w := connected(1)
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if doing == "ip link delete brg0" {
+				return false, errBroken
+			}
+			return true, nil
+		}
+		Expect(w.netset().Down(web, firstPid)).To(MatchError(errBroken))
+		w.expectNothingOpen()
+		w.onCall = nil
+		Expect(w.netset().Down(web, firstPid)).To(Succeed())
+		Expect(w.String()).To(Equal(fresh(1)))
 	})
 })
 

@@ -178,6 +178,9 @@ func (r *run) dropRules() error {
 	if used, err := r.rulesUsed(); used || err != nil {
 		return err
 	}
+	if err := r.goOn(); err != nil {
+		return err
+	}
 	steps, err := r.putBack(Link{}, lease.Note{})
 	if err != nil || len(steps) == 0 {
 		return err

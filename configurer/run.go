@@ -92,9 +92,14 @@ func (r *run) connect() (err error) {
 // Commit implements netsetgo.Transaction.
 func (r *run) Commit() { r.close() }
 
-// Rollback implements netsetgo.Transaction: it undoes in reverse order, and goes
-// on when something can't be undone.
+// Rollback implements netsetgo.Transaction.
 func (r *run) Rollback() error {
+	defer r.close()
+	return r.undo()
+}
+
+// undo takes back what was done, in reverse order, and goes on when something can't be.
+func (r *run) undo() error {
 	r.config.Deadline = time.Now().Add(undoTimeout)
 	var failed error
 	for _, undo := range slices.Backward(r.undos) {
@@ -102,7 +107,6 @@ func (r *run) Rollback() error {
 			failed = errors.Join(failed, fmt.Errorf("undoing: %w", err))
 		}
 	}
-	r.close()
 	return failed
 }
 

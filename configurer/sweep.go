@@ -212,25 +212,32 @@ func (r *run) stalePorts(gone func(netip.Addr) (bool, error)) ([]firewall.Elemen
 
 // deleteElements takes away those that are there as they are told.
 func (r *run) deleteElements(elements []firewall.Element, why string) error {
-	// To delete one twice in a transaction fails it.
-	once := firewall.Unique(elements)
-	if len(once) == 0 {
-		return nil
-	}
-	found, err := r.host.Find(once...)
-	found = these(found, once)
-	if err != nil || len(found) == 0 {
+	steps, err := r.deletions(elements, why)
+	if err != nil || len(steps) == 0 {
 		return err
 	}
-	var steps []step
-	for _, add := range addElements(found, why) {
-		steps = append(steps, step{change: DeleteElements(add.change.(AddElements)), why: why})
-	}
-	err = r.do(r.host, steps...)
-	if errors.Is(err, ErrNotFound) {
+	if err = r.do(r.host, steps...); errors.Is(err, ErrNotFound) {
 		return nil // another run was as quick
 	}
 	return err
+}
+
+// deletions are of those elements that are there as they are told.
+func (r *run) deletions(elements []firewall.Element, why string) ([]step, error) {
+	// To delete one twice in a transaction fails it.
+	once := firewall.Unique(elements)
+	if len(once) == 0 {
+		return nil, nil
+	}
+	found, err := r.host.Find(once...)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step
+	for _, add := range addElements(these(found, once), why) {
+		steps = append(steps, step{change: DeleteElements(add.change.(AddElements)), why: why})
+	}
+	return steps, nil
 }
 
 // isGone says whether nobody has leased an address of some bridges.

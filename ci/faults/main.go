@@ -1,7 +1,6 @@
 // Command faults puts a fault into every call that netsetgo makes to the kernel, one at a
-// time, and looks whether it keeps its promises: after an error of up all is as it was before;
-// after one of down, and after a kill, the same run again succeeds, and down then takes all
-// away. It does so by seccomp's user notification, on hosts of its own (network and mount
+// time, and looks whether it keeps its promises: after an error all is as it was before; after a
+// kill, the same run again succeeds, and down then takes all away. It does so by seccomp's user notification, on hosts of its own (network and mount
 // namespaces), prints a table, and fails where anything was left. It never touches the
 // machine's network.
 package main

@@ -51,12 +51,10 @@ func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 		return []string{"it isn't made again: " + strings.TrimSpace(o.stderr)}, nil
 	case !testbed.IsError(o.stderr):
 		return []string{fmt.Sprintf("not a message of one line: %q", o.stderr)}, nil
-	case s.undoes:
+	default:
 		broken, err = s.named(s.isLike(s.ready))("it failed (" + strings.TrimSpace(o.stderr) + ") and left something")
 		s.prepared = broken == nil
 		return broken, err
-	default:
-		broken, err = s.again()
 	}
 	if err != nil || broken != nil {
 		return broken, err
@@ -67,10 +65,11 @@ func (s *session) judge(o outcome, aim aim) (broken []string, err error) {
 	return s.named(s.isLike(s.base))("after down, something is left")
 }
 
-// wentOn is the first change that a run made when its time was over. Its time begins when it
-// knows how much that is: a hook looks before whether its input is a terminal.
+// wentOn is the first change that a run made when its time was over, but for a down that can't
+// go back any more: it goes on to its end. The time begins when a run knows how much that is: a
+// hook looks before whether its input is a terminal.
 func (s *session) wentOn(o outcome, aim aim) string {
-	if aim.fault.kind != delayKind || o.met == 0 || aim.call.detail == ofTerminal {
+	if aim.fault.kind != delayKind || o.met == 0 || aim.call.detail == ofTerminal || slices.ContainsFunc(o.calls[:o.met], s.isFinal) {
 		return ""
 	}
 	for _, c := range o.calls[o.met:] {
@@ -93,7 +92,7 @@ func (s *session) named(left []string, err error) func(heading string) ([]string
 
 // mayEnd says whether the container may end after a kill. Who shares a bridge with others
 // leaves something there on purpose: who may send from an address, for who has it next.
-func (s *session) mayEnd() bool { return s.undoes && !s.before.is() && s.other == "" }
+func (s *session) mayEnd() bool { return !s.before.is() && s.other == "" }
 
 // desert ends the container, with which all has to go that is its own; the bridge goes with
 // the next down of any container.

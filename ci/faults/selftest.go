@@ -63,6 +63,34 @@ var breakages = []breakage{
 	},
 	{
 		testbed.Breakage{
+			What: "what a down took out of the rules isn't undone",
+			File: "configurer/publish.go", From: "steps[i].undo = reverse(r.host, AddElements(step.change.(DeleteElements)))", Into: "_, _ = i, step",
+		},
+		"down, NAT, IPv6 and a port", "error", "it failed",
+	},
+	{
+		testbed.Breakage{
+			What: "what has no way back is tried once",
+			File: "configurer/remove.go", From: "if err != nil && r.inTime() == nil {", Into: "if err != nil && r.inTime() != nil {",
+		},
+		"hook: stopped", "error", "it failed",
+	},
+	{
+		testbed.Breakage{
+			What: "of an answer that was lost the rest is left unread",
+			File: "configurer/kernel/socket.go", From: "\t\t\ts.skip()\n", Into: "",
+		},
+		"hook: stopped", "error", "device or resource busy",
+	},
+	{
+		testbed.Breakage{
+			What: "a down that has begun ends where its time is over",
+			File: "configurer/remove.go", From: "!r.config.Deadline.IsZero() && end.After(r.config.Deadline)", Into: "end.IsZero()",
+		},
+		"down, NAT, IPv6 and a port", "delay", "it failed",
+	},
+	{
+		testbed.Breakage{
 			What: "a down by an id leaves bridges that nobody is on",
 			File: "configurer/remove.go", From: "if err := r.sweep(); err != nil {", Into: "if r.container == nil {\n\t\treturn nil\n\t}\n\tif err := r.sweep(); err != nil {",
 		},

@@ -127,7 +127,7 @@ func (s *session) begin() error {
 	if s.right, err = s.read(); err != nil {
 		return err
 	}
-	if s.undoes && !s.before.is() {
+	if !s.before.is() {
 		if err := s.forget(); err != nil {
 			return err
 		}
@@ -189,10 +189,14 @@ func (s *session) prepare() error {
 		return nil
 	}
 	s.container.End()
-	_, err := testbed.Eventually(func() (bool, error) {
-		_, err := exec.Command("ip", "link", "show", "veth0").CombinedOutput()
-		return err != nil, nil
+	// The bridge sees a moment later that no port is left.
+	gone, err := testbed.Eventually(func() (bool, error) {
+		bridge, err := netlink.LinkByName(bridgeName)
+		return err == nil && bridge.Attrs().OperState == netlink.OperDown, err
 	})
+	if err == nil && !gone {
+		err = fmt.Errorf("%s has a port still", bridgeName)
+	}
 	return err
 }
 

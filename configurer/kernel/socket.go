@@ -117,6 +117,7 @@ func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
 					answers[i].lost, answers[i].err = true, err
 				}
 			}
+			s.skip()
 			return answers, nil
 		}
 		for _, message := range messages {
@@ -128,6 +129,16 @@ func (s *socket) exchange(requests []*nl.NetlinkRequest) ([]answer, error) {
 		}
 	}
 	return answers, nil
+}
+
+// skip reads what is left of an answer that was lost: before a dump is read to its end, the
+// kernel begins no other on a socket (EBUSY; __netlink_dump_start, net/netlink/af_netlink.c).
+func (s *socket) skip() {
+	for {
+		if _, err := s.next(); err != nil {
+			return // there is none left
+		}
+	}
 }
 
 // datagram puts requests together. It is there until the next one.
