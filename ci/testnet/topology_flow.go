@@ -18,12 +18,11 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const (
-	// patience is how long something may take that is to arrive.
-	patience = 10 * time.Second
-	// grace is how long is looked for what mustn't arrive, behind all that did.
-	grace = 200 * time.Millisecond
-)
+// patience is how long something may take that is to arrive.
+var patience = 10 * time.Second * Slow
+
+// grace is how long is looked for what mustn't arrive, behind all that did.
+const grace = 200 * time.Millisecond
 
 // probe is one packet or connection, which is known again by its number wherever it comes.
 type probe struct {
