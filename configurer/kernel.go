@@ -230,7 +230,7 @@ type Route struct {
 	Link int
 }
 
-// pause is between two looks at something that somebody else must end.
+// pause is the shortest between two looks at something that somebody else must end.
 const pause = 2 * time.Millisecond
 
 // grace is how long a namespace may look alive though its container is gone: the

@@ -14,6 +14,7 @@ import (
 // to undo what it did. It is a netsetgo.Transaction.
 type run struct {
 	kernel Kernel
+	began  time.Time
 	// asked is the configuration as it was given, config the same with its
 	// defaults.
 	asked, config netsetgo.NetworkConfig
@@ -65,7 +66,7 @@ func start(kernel Kernel, netConfig netsetgo.NetworkConfig, pid int) (*run, erro
 }
 
 func newRun(kernel Kernel, netConfig netsetgo.NetworkConfig) *run {
-	return &run{kernel: kernel, asked: netConfig, config: netConfig.WithDefaults(), remembered: map[int]Link{}}
+	return &run{kernel: kernel, began: time.Now(), asked: netConfig, config: netConfig.WithDefaults(), remembered: map[int]Link{}}
 }
 
 // enter pins the container's namespace, unless that came with the configuration,
@@ -198,7 +199,7 @@ func (r *run) relock(exclusive bool, deadline time.Time) error {
 		if late := inTime(deadline); late != nil {
 			return fmt.Errorf("%w: %w", err, late)
 		}
-		time.Sleep(pause)
+		r.rest(deadline)
 	}
 }
 
@@ -251,7 +252,19 @@ func (r *run) unlock() {
 
 // wait lets some time go by for somebody else to end what is in the way.
 func (r *run) wait() error {
-	time.Sleep(pause)
+	r.rest(r.config.Deadline)
 	clear(r.remembered)
 	return r.inTime()
+}
+
+// rest is between two looks at what somebody else must end. A run that takes longer than usual
+// looks less and less often: on a slow machine, a hundred of them would leave little of the
+// processor to the one that works.
+func (r *run) rest(deadline time.Time) {
+	const usual = time.Second
+	long := max(pause, (time.Since(r.began)-usual)/8)
+	if !deadline.IsZero() {
+		long = min(long, time.Until(deadline))
+	}
+	time.Sleep(long)
 }

@@ -36,6 +36,8 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
+# A hundred broadcasts at once, each to a hundred ports, are more than one processor queues.
+sysctl -q -w net.core.netdev_max_backlog=20000
 # The sysctls of a module that is loaded later would be changes that no spec asked for.
 for module in br_netfilter nf_conntrack; do modprobe $module; done
 echo "guest: $(uname -r)"
