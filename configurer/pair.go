@@ -159,22 +159,20 @@ func (r *run) clearName() error {
 }
 
 // clear deletes a host link that a killed run left, and what the rules have of it: that would
-// stay until somebody leases its addresses again, which may be never.
+// stay until somebody leases its addresses again, which may be never. It goes first, as nft(8)
+// takes a link's name only while the link is there, and so would be shown in vain.
 func (r *run) clear(host Link) error {
 	const why = "what a killed run left"
 	elements, err := r.hostLinkElements(host)
 	if err != nil {
 		return err
 	}
-	if err := r.delete(host, why); err != nil {
-		return err
-	}
 	owner := lease.ReadOwner(host.Altnames)
 	err = errors.Join(r.deleteElements(elements, why), r.forgetFlows(owner.Ports, owner.Addresses))
-	if errors.Is(err, ErrNoFirewall) {
-		return nil
+	if err != nil && !errors.Is(err, ErrNoFirewall) {
+		return err
 	}
-	return err
+	return r.delete(host, why)
 }
 
 var errFinished = errors.New("the attachment is finished")
