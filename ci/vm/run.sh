@@ -9,8 +9,8 @@
 #   ci/vm/run.sh -s packets 6.1   specs of other labels, as ginkgo's --label-filter has them
 #   ci/vm/run.sh -f REGEXP 6.1    only specs whose names match
 #   ci/vm/run.sh -p PATH 6.1      only those of one package
-#   ci/vm/run.sh -a 5.10 6.12     all root specs but the longest, which are much the same run
-#                                 over and over, and more of the faults, on several
+#   ci/vm/run.sh -a 5.10 6.12     all root specs but the longest, which try much the same over
+#                                 and over (-s 'root && long'), and more of the faults, on several
 #   ci/vm/run.sh -b PATH 6.1      with another netsetgo than that of this folder
 #   ci/vm/run.sh -c COMMAND 6.1   a command instead, whose output is printed
 #   ci/vm/run.sh -l 600s 6.1      a guest may take so long
