@@ -262,7 +262,7 @@ func (r *run) wait() error {
 // processor to the one that works.
 func (r *run) rest(deadline time.Time) {
 	const usual = time.Second
-	long := max(pause, (time.Since(r.began)-usual)/8)
+	long := max(pause, (time.Since(r.began)-usual)/32)
 	if !deadline.IsZero() {
 		long = min(long, time.Until(deadline))
 	}
