@@ -29,14 +29,10 @@ const most = 200
 func firstOfThird() int { return 1 + int(GinkgoRandomSeed()%3) }
 
 // strace is a command that runs the binary and interferes with its calls, which it counts
-// for each thread. Only the main thread is looked at, to which netsetgo keeps, but for what
-// goes into the container's namespace.
+// for each thread. netsetgo makes them by one, which needn't be the first, but for what goes
+// into the container's namespace.
 func strace(host *testnet.Host, call, interference string, arguments ...string) *exec.Cmd {
-	line := []string{"strace", "-qq", "-o", trace, "-e", "trace=" + call, "-e", "inject=" + call + ":" + interference}
-	if call == "setns" {
-		line = append(line, "--follow-forks")
-	}
-	line = append(line, binary)
+	line := []string{"strace", "--follow-forks", "-qq", "-o", trace, "-e", "trace=" + call, "-e", "inject=" + call + ":" + interference, binary}
 	return host.Command(append(line, arguments...)...)
 }
 
