@@ -119,7 +119,8 @@ type NetworkConfig struct {
 	// to close. nil means that of the pid.
 	Namespace *os.File
 	// Deadline ends the run: it is looked at between calls to the kernel, and the
-	// work is undone after it. The zero time means no end.
+	// work is undone after it; but a Down that has begun to delete links goes on to
+	// its end. The zero time means no end.
 	Deadline time.Time
 }
 

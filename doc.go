@@ -61,9 +61,9 @@
 //     run left, and the next run for that container clears it away.
 //
 // `down` finds the host link by one of its owner's names, deletes what is its own
-// of the rules, which can be undone, and then the link, which can't: with its end of
-// the container's it would have another index. So from there on it goes on to its end,
-// twice if it has to: every bridge with netsetgo's group that has no port left goes, and
+// of the rules, which can be undone, and then the link, which can't: made again, it and
+// its peer would be others. So from there on it goes on to its end, and what fails then
+// is done once more: every bridge with netsetgo's group that has no port left goes, and
 // what containers left in the rules that are gone.
 //
 // Every change of both is a piece of data, a configurer.Change, on its way to the

@@ -237,7 +237,7 @@ func (r *run) unpublish(hostLink Link) error {
 		return err
 	}
 	for i, step := range steps {
-		steps[i].undo = reverse(r.host, AddElements(step.change.(DeleteElements)))
+		steps[i].undo = r.whileThere(hostLink.Index, AddElements(step.change.(DeleteElements)))
 	}
 	if len(steps) > 0 {
 		if err := r.do(r.host, steps...); err != nil && !errors.Is(err, ErrNotFound) {
@@ -245,4 +245,22 @@ func (r *run) unpublish(hostLink Link) error {
 		}
 	}
 	return r.forgetFlows(owner.Ports, owner.Addresses)
+}
+
+// whileThere undoes something of a host link with the lock held alone, and only while the link
+// is there: so long, what it has leased is nobody else's.
+func (r *run) whileThere(hostLink int, undo Change) func() error {
+	return func() error {
+		if err := r.relock(true, r.config.Deadline); err != nil {
+			return err
+		}
+		_, err := r.host.Link(Which{Index: hostLink})
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return reverse(r.host, undo)()
+	}
 }

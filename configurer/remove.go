@@ -42,7 +42,11 @@ func (r *run) sweepAll() error {
 	if err := r.sweep(); err != nil {
 		return fmt.Errorf("removing bridges without ports: %w", err)
 	}
-	if err := r.sweepRules(); err != nil && !errors.Is(err, ErrNoFirewall) {
+	err := r.sweepRules()
+	if err == nil {
+		err = r.andForget(nil)
+	}
+	if err != nil && !errors.Is(err, ErrNoFirewall) {
 		return fmt.Errorf("removing what containers left in the rules: %w", err)
 	}
 	return nil
@@ -105,12 +109,17 @@ func (r *run) attached() (Link, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return host, err
 	}
-	// What a killed run left has no owner, and is cleared away; or another run is
-	// just finishing it.
-	if err := r.clearName(); err != nil && !errors.Is(err, errAgain) {
-		return Link{}, err
+	// What a killed run left has no owner. Or another run is just finishing it: with the lock
+	// held alone, nobody is.
+	if host, err = r.unfinished(); err == nil {
+		if err = r.relock(true, r.config.Deadline); err == nil {
+			host, err = r.unfinished()
+		}
 	}
-	return r.byOwner()
+	if errors.Is(err, errFinished) {
+		return r.byOwner()
+	}
+	return host, err
 }
 
 // delete takes a link away; that it went by itself is as good.
@@ -154,7 +163,7 @@ func (r *run) sweepOnce() (used bool, err error) {
 		return used, err
 	}
 	defer r.unlock()
-	if idle, used, err = r.bridges(); err == nil {
+	if idle, used, err = r.bridges(); err == nil && len(idle) > 0 {
 		err = r.goOn()
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package configurer_test
 
 import (
+	"net"
 	"strings"
 	"time"
 
@@ -182,6 +183,45 @@ var _ = Describe("disconnecting a container", Label("unit"), func() {
 		Entry("as its answer is lost", changes, configurer.ErrUnknown, true),
 		Entry("as it isn't made, and its answer is lost", changes, configurer.ErrUnknown, false),
 	)
+
+	It("leaves what it took out of the rules to who has the address by then", func() {
+		w := newWorld(2)
+		Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(8080, "")), firstPid)).To(Succeed())
+		w.at("ip link delete veth0", func() error {
+			w.onCall = nil
+			w.end(w.container(1))
+			Expect(w.netset().Up(netsetgo.NetworkConfig{ContainerIP: net.IPv4(10, 10, 10, 2)}, firstPid+1)).To(Succeed())
+			return errBroken
+		})
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(MatchError(errBroken))
+		Expect(w.host().rules.String()).NotTo(ContainSubstring("8080"))
+	})
+
+	It("of what a killed run left is whole as well, whichever call fails", func() {
+		for nth := 1; ; nth++ {
+			w := unfinished(1)
+			before, broken := w.String(), ""
+			fail := failing(nth, anyCall, errBroken, false)
+			w.onCall = func(call int, doing string) (bool, error) {
+				made, err := fail(call, doing)
+				if err != nil {
+					broken = doing
+				}
+				return made, err
+			}
+			err := w.netset().Down(netsetgo.NetworkConfig{}, firstPid)
+			w.expectNothingOpen()
+			if err == nil {
+				Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", broken)
+			} else {
+				Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+			}
+			if broken == "" {
+				Expect(nth).To(BeNumerically(">", 20), "there must be calls to fail")
+				break
+			}
+		}
+	})
 
 	It("fails where what is left to do can't be done twice, and can be run again", func() {
 		w := connected(1)

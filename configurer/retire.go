@@ -43,8 +43,8 @@ func (r *run) leave(bridge Link) error {
 	} else {
 		steps, err = r.handOver(bridge, note, others)
 	}
-	if err == nil && len(steps) > 0 {
-		err = r.do(r.host, steps...)
+	if err == nil {
+		err = r.andForget(steps)
 	}
 	if err != nil {
 		return fmt.Errorf("taking down the rules of bridge %s: %w", bridge.Name, err)
@@ -147,13 +147,13 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 		}
 		return nil, err
 	}
-	var steps, forget []step
+	var steps []step
 	for _, set := range firewall.PortMaps() {
 		elements, err := r.host.Elements(set)
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNoFirewall) {
 			return nil, err
 		}
-		forget = append(forget, forgetPorts(elements, "they went to containers that are gone")...)
+		r.flows = append(r.flows, forgetPorts(elements, "they went to containers that are gone")...)
 	}
 	for _, table := range firewall.Outlines() {
 		at, err := r.host.Table(table)
@@ -167,7 +167,7 @@ func (r *run) putBack(bridge Link, note lease.Note) ([]step, error) {
 			steps = append(steps, step{change: DeleteTable{table.Family}, why: "no bridge is left that it is for"})
 		}
 	}
-	return append(steps, forget...), nil
+	return steps, nil
 }
 
 // dropRules takes the tables away where nobody of ours is left, with the lock held alone.
@@ -182,10 +182,10 @@ func (r *run) dropRules() error {
 		return err
 	}
 	steps, err := r.putBack(Link{}, lease.Note{})
-	if err != nil || len(steps) == 0 {
+	if err != nil {
 		return err
 	}
-	return r.do(r.host, steps...)
+	return r.andForget(steps)
 }
 
 // rulesUsed says whether a bridge or a host link of ours is left.

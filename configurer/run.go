@@ -30,6 +30,8 @@ type run struct {
 
 	lock  Lock
 	undos []func() error
+	// flows are to be forgotten, once what let them go where they went is deleted.
+	flows []step
 	// uplinks are the host's; nil until they have been looked for.
 	uplinks []Uplink
 	// remembered are links of default routes, and those that notes remember something of, as

@@ -2,6 +2,8 @@ package configurer_test
 
 import (
 	"net"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -49,6 +51,35 @@ var _ = Describe("what a container that is gone left in the rules", Label("unit"
 	It("doesn't count as the holder of a port of all addresses", func() {
 		w := left(its)
 		Expect(w.netset().Up(publishing(dual(), port(81, "udp")), firstPid+2)).To(Succeed())
+	})
+
+	DescribeTable("is swept by down, also what the kernel knows of flows where that fails at first", func(others bool) {
+		w := left(its)
+		if !others {
+			w.end(w.container(2))
+		}
+		failed := false
+		w.onCall = func(_ int, doing string) (bool, error) {
+			if !failed && strings.HasPrefix(doing, "conntrack") {
+				failed = true
+				return false, errBroken
+			}
+			return true, nil
+		}
+		Expect(w.netset().Down(netsetgo.NetworkConfig{}, 0)).To(Succeed())
+		Expect(failed).To(BeTrue())
+		Expect(w.log).To(ContainElement(HavePrefix("conntrack -D -f ipv4 -p udp --dport 81")))
+	},
+		Entry("beside other containers", true),
+		Entry("by the last one out", false),
+	)
+
+	It("is swept by down whole, though its time is over when the first is gone", func() {
+		w := left(its)
+		config := netsetgo.NetworkConfig{ID: "other", Deadline: time.Now().Add(100 * time.Millisecond)}
+		w.at("nft delete element", func() error { time.Sleep(time.Until(config.Deadline)); return nil })
+		_ = w.netset().Down(config, 0)
+		Expect(w.log).To(ContainElement(HavePrefix("conntrack -D -f ipv4 -p udp --dport 81")))
 	})
 
 	DescribeTable("is swept by down", func(config netsetgo.NetworkConfig, pid int) {

@@ -35,14 +35,29 @@ func (r *run) sweepPorts(gone func(netip.Addr) (bool, error)) error {
 
 // deleteStale takes elements away, and makes the kernel forget the flows that went by them.
 func (r *run) deleteStale(stale []firewall.Element) error {
-	if err := r.deleteElements(stale, "what it was for is gone"); err != nil {
+	const why = "what it was for is gone"
+	steps, err := r.deletions(stale, why)
+	if err != nil {
 		return err
 	}
-	steps := forgetPorts(stale, "they went to a container that is gone")
-	if len(steps) == 0 {
+	r.flows = append(r.flows, forgetPorts(stale, "they went to a container that is gone")...)
+	if err := r.andForget(steps); err != nil && !errors.Is(err, ErrNotFound) { // another run may be as quick
+		return err
+	}
+	return nil
+}
+
+// andForget makes changes and, with them, the kernel forget the flows that are to be. What
+// failed of that is still to be done: what told of it is gone.
+func (r *run) andForget(steps []step) error {
+	if steps = append(steps, r.flows...); len(steps) == 0 {
 		return nil
 	}
-	return r.do(r.host, steps...)
+	err := r.do(r.host, steps...)
+	if err == nil || errors.Is(err, ErrNotFound) {
+		r.flows = nil
+	}
+	return err
 }
 
 // forgetPorts makes the kernel forget the flows to published ports of UDP.

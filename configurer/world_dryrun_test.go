@@ -142,8 +142,8 @@ var _ = Describe("a dry run", Label("unit"), func() {
 		done, err := unfinished(1).expectDryRun(downOf(netsetgo.NetworkConfig{}))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(done.made()).To(Equal(`
-nft 'delete element bridge netsetgo senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }'  # what a killed run left
-ip link delete dev veth0  # what a killed run left
+nft 'delete element bridge netsetgo senders4 { 6e:73:0a:0a:0a:02 . 10.10.10.2 }'  # it is for the container alone
+ip link delete dev veth0  # takes its peer, names, addresses and routes along
 sysctl -w net/ipv4/conf/eth0/forwarding=0  # as it was before the first container
 nft 'delete table inet netsetgo'  # no bridge is left that it is for
 nft 'delete table bridge netsetgo'  # no bridge is left that it is for

@@ -1,8 +1,9 @@
 // Command faults puts a fault into every call that netsetgo makes to the kernel, one at a
-// time, and looks whether it keeps its promises: after an error all is as it was before; after a
-// kill, the same run again succeeds, and down then takes all away. It does so by seccomp's user notification, on hosts of its own (network and mount
-// namespaces), prints a table, and fails where anything was left. It never touches the
-// machine's network.
+// time, and looks whether it keeps its promises: after an error all is as it was before or,
+// where down has no way back, as without the error; after a kill, the same run again succeeds,
+// and down then takes all away. It does so by seccomp's user notification, on hosts of its own
+// (network and mount namespaces), prints a table, and fails where anything was left. It never
+// touches the machine's network.
 package main
 
 import (

@@ -64,7 +64,7 @@ var breakages = []breakage{
 	{
 		testbed.Breakage{
 			What: "what a down took out of the rules isn't undone",
-			File: "configurer/publish.go", From: "steps[i].undo = reverse(r.host, AddElements(step.change.(DeleteElements)))", Into: "_, _ = i, step",
+			File: "configurer/publish.go", From: "steps[i].undo = r.whileThere(hostLink.Index, AddElements(step.change.(DeleteElements)))", Into: "_, _ = i, step",
 		},
 		"down, NAT, IPv6 and a port", "error", "it failed",
 	},

@@ -84,7 +84,7 @@ var flagTable = []flagDef{
 	{"v", "", groupOutput, changing, "", "print each change on standard error while it is made, as a command", "", func(o *options) any { return &o.verbose }},
 	{"dryRun", "", groupOutput, changing, "", "change nothing; print the commands that would do the same", "", func(o *options) any { return &o.dryRun }},
 	{"log", "FILE", groupOutput, connecting, "none", "add what happens to a file, as lines of JSON", completeFile, func(o *options) any { return &o.log }},
-	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "fail after this time, and undo what was done", "", func(o *options) any { return &o.timeout }},
+	{"timeout", "TIME", groupOutput, connecting, defaultTimeout.String(), "fail after this time, and undo what was done; a down that has begun to delete links goes on", "", func(o *options) any { return &o.timeout }},
 }
 
 // takes says whether a verb accepts a flag.
