@@ -145,8 +145,8 @@ func (b both) Rollback() error {
 
 // Down takes the attachment of netConfig's container interface away. It succeeds
 // where there is none. Where it can't be deleted, all is as it was; where what
-// nobody uses any more can't, the next Down takes that away. Without a Namespace, and with a pid of 0, the
-// attachment is found by netConfig's ID.
+// nobody uses any more can't, the next Down takes that away. Without a Namespace,
+// and with a pid of 0, the attachment is found by netConfig's ID.
 func (n *Netset) Down(netConfig NetworkConfig, pid int) error {
 	if err := netConfig.Validate(); err != nil {
 		return err

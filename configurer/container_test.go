@@ -107,16 +107,10 @@ var _ = Describe("the container's side", Label("unit"), func() {
 			w, container := hosted(netsetgo.NetworkConfig{})
 			w.container(1).named("veth1").silent = true
 			before := w.String()
-			broken := false
-			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (bool, error) {
-				made, err := fail(call, doing)
-				broken = broken || err != nil
-				return made, err
-			}
+			broken := w.failing(nth, anyCall, errBroken, false)
 			err := container.Apply(netsetgo.NetworkConfig{}, firstPid)
 			w.expectNothingOpen()
-			if !broken {
+			if *broken == "" {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(nth).To(BeNumerically(">", 15), "there must be calls to fail")
 				return

@@ -19,18 +19,22 @@ import (
 // errBroken is what a call says that fails.
 var errBroken = errors.New("broken on purpose")
 
-// failing makes the nth of the calls that matter fail.
-func failing(nth int, matters func(doing string) bool, failure error, made bool) func(int, string) (bool, error) {
+// failing makes the nth of the calls that matter fail, and returns where it writes down which
+// that was.
+func (w *world) failing(nth int, matters func(doing string) bool, failure error, made bool) (broken *string) {
+	broken = new(string)
 	seen := 0
-	return func(_ int, doing string) (bool, error) {
+	w.onCall = func(_ int, doing string) (bool, error) {
 		if matters(doing) {
 			seen++
 			if seen == nth {
+				*broken = doing
 				return made, fmt.Errorf("%w: %s", failure, doing)
 			}
 		}
 		return true, nil
 	}
+	return broken
 }
 
 func anyCall(string) bool { return true }
@@ -105,25 +109,17 @@ func fails(build func() *world, request func() netsetgo.NetworkConfig, matters f
 	for nth := 1; ; nth++ {
 		w := build()
 		w.conns, w.pinned = nil, nil
-		broken := ""
-		fail := failing(nth, matters, failure, made)
-		w.onCall = func(call int, doing string) (bool, error) {
-			made, err := fail(call, doing)
-			if err != nil {
-				broken = doing
-			}
-			return made, err
-		}
+		broken := w.failing(nth, matters, failure, made)
 		err := w.netset().Up(request(), firstPid)
 		w.expectNothingOpen()
 		w.onCall = nil
-		if broken == "" {
+		if *broken == "" {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(nth).To(BeNumerically(">", 8), "there must be calls to fail")
 			return
 		}
-		Expect(err).To(MatchError(failure), "where this failed: %s", broken)
-		Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+		Expect(err).To(MatchError(failure), "where this failed: %s", *broken)
+		Expect(w.String()).To(Equal(before), "after this failed: %s: %s", *broken, err)
 	}
 }
 

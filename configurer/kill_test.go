@@ -193,7 +193,7 @@ var _ = Describe("any order of runs", Label("unit"), func() {
 			case 4:
 				done = "up, failing"
 				nth := 1 + random.IntN(75)
-				w.onCall = failing(nth, func(doing string) bool { return !remembers(doing) }, errBroken, false)
+				w.failing(nth, func(doing string) bool { return !remembers(doing) }, errBroken, false)
 				err := up()
 				w.onCall = nil
 				connected[n] = connected[n] || err == nil

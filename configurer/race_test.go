@@ -283,16 +283,10 @@ var _ = Describe("what a killed run left in the container", Label("unit"), func(
 		for nth := 1; ; nth++ {
 			w := unfinished(1)
 			before := w.String()
-			broken := false
-			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (bool, error) {
-				made, err := fail(call, doing)
-				broken = broken || err != nil
-				return made, err
-			}
+			broken := w.failing(nth, anyCall, errBroken, false)
 			err := w.netset().Up(netsetgo.NetworkConfig{}, firstPid)
 			w.expectNothingOpen()
-			if !broken {
+			if *broken == "" {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(nth).To(BeNumerically(">", 40), "there must be calls to fail")
 				return

@@ -154,25 +154,18 @@ var _ = Describe("disconnecting a container", Label("unit"), func() {
 				w := newWorld(1)
 				w.container(1).up(loopback)
 				Expect(w.netset().Up(published, firstPid)).To(Succeed())
-				before, broken := w.String(), ""
-				fail := failing(nth, matters, failure, made)
-				w.onCall = func(call int, doing string) (bool, error) {
-					made, err := fail(call, doing)
-					if err != nil {
-						broken = doing
-					}
-					return made, err
-				}
+				before := w.String()
+				broken := w.failing(nth, matters, failure, made)
 				err := w.netset().Down(web, pid)
 				w.expectNothingOpen()
 				if err == nil {
-					Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", broken)
+					Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", *broken)
 				} else {
 					failed++
 					Expect(err).To(MatchError(failure))
-					Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+					Expect(w.String()).To(Equal(before), "after this failed: %s: %s", *broken, err)
 				}
-				if broken == "" {
+				if *broken == "" {
 					Expect(failed).To(And(BeNumerically(">", 0), BeNumerically("<", nth-1)), "there must be calls of both sorts to fail")
 					break
 				}
@@ -200,23 +193,16 @@ var _ = Describe("disconnecting a container", Label("unit"), func() {
 	It("of what a killed run left is whole as well, whichever call fails", func() {
 		for nth := 1; ; nth++ {
 			w := unfinished(1)
-			before, broken := w.String(), ""
-			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (bool, error) {
-				made, err := fail(call, doing)
-				if err != nil {
-					broken = doing
-				}
-				return made, err
-			}
+			before := w.String()
+			broken := w.failing(nth, anyCall, errBroken, false)
 			err := w.netset().Down(netsetgo.NetworkConfig{}, firstPid)
 			w.expectNothingOpen()
 			if err == nil {
-				Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", broken)
+				Expect(w.String()).To(Equal(fresh(1)), "after this failed: %s", *broken)
 			} else {
-				Expect(w.String()).To(Equal(before), "after this failed: %s: %s", broken, err)
+				Expect(w.String()).To(Equal(before), "after this failed: %s: %s", *broken, err)
 			}
-			if broken == "" {
+			if *broken == "" {
 				Expect(nth).To(BeNumerically(">", 20), "there must be calls to fail")
 				break
 			}

@@ -83,7 +83,7 @@ var _ = Describe("what a container that is gone left in the rules", Label("unit"
 			}
 			return nil
 		})
-		_ = w.netset().Down(config, 0)
+		Expect(w.netset().Down(config, 0)).To(Succeed())
 		Expect(w.log).To(ContainElement(HavePrefix("conntrack -D -f ipv4 -p udp --dport 81")))
 	})
 

@@ -210,22 +210,14 @@ route 0.0.0.0/0 via 10.10.10.1 of the container: present, not missing
 			w := newWorld(1)
 			Expect(w.netset().Up(checked(), firstPid)).To(Succeed())
 			prepare(w)
-			broken := ""
-			fail := failing(nth, anyCall, errBroken, false)
-			w.onCall = func(call int, doing string) (bool, error) {
-				made, err := fail(call, doing)
-				if err != nil {
-					broken = doing
-				}
-				return made, err
-			}
+			broken := w.failing(nth, anyCall, errBroken, false)
 			found, err := w.expectCheck(checked())
-			if broken == "" {
+			if *broken == "" {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(nth).To(BeNumerically(">", 15), "there must be calls to fail")
 				return
 			}
-			Expect(err).To(MatchError(errBroken), "where this failed: %s", broken)
+			Expect(err).To(MatchError(errBroken), "where this failed: %s", *broken)
 			Expect(found).To(BeNil())
 		}
 	},

@@ -267,20 +267,13 @@ ip link delete dev brg0  # no port is left on it
 			failed := 0
 			for nth := 1; ; nth++ {
 				w := each.build()
-				before, broken := w.String(), ""
-				fail := failing(nth, anyCall, errBroken, false)
-				w.onCall = func(call int, doing string) (bool, error) {
-					made, err := fail(call, doing)
-					if err != nil {
-						broken = doing
-					}
-					return made, err
-				}
+				before := w.String()
+				broken := w.failing(nth, anyCall, errBroken, false)
 				netset, _ := traced(dryrun.Kernel(w.kernel()))
 				err := each.run(netset)
 				Expect(w.String()).To(Equal(before))
 				w.expectNothingOpen()
-				if broken == "" {
+				if *broken == "" {
 					Expect(err).NotTo(HaveOccurred())
 					Expect(failed).To(BeNumerically(">", 6), "there must be calls to fail")
 					break
@@ -289,7 +282,7 @@ ip link delete dev brg0  # no port is left on it
 					continue
 				}
 				failed++
-				Expect(err).To(MatchError(errBroken), "where this failed: %s", broken)
+				Expect(err).To(MatchError(errBroken), "where this failed: %s", *broken)
 			}
 		}
 	})

@@ -143,14 +143,10 @@ ip link delete dev tower  # no port is left on it
 	// Also where it fails: then what undoes it is shown.
 	It("says why of each step, wherever it fails, and leaves the same behind as one that isn't", func() {
 		for nth := 1; ; nth++ {
-			w, plain, broken := newWorld(2), newWorld(2), false
+			w, plain := newWorld(2), newWorld(2)
+			var broken *string // of both the same
 			fail := func(w *world, netset *netsetgo.Netset) error {
-				fail := failing(nth, anyCall, errBroken, false)
-				w.onCall = func(call int, doing string) (bool, error) {
-					made, err := fail(call, doing)
-					broken = broken || err != nil
-					return made, err
-				}
+				broken = w.failing(nth, anyCall, errBroken, false)
 				defer func() { w.onCall = nil }()
 				if err := netset.Up(everyOption(), firstPid); err != nil {
 					return err
@@ -172,7 +168,7 @@ ip link delete dev tower  # no port is left on it
 			Expect(w.calls).To(Equal(plain.calls), "nothing is asked for the sake of showing")
 			Expect(w.log).To(Equal(plain.log))
 			w.expectNothingOpen()
-			if !broken {
+			if *broken == "" {
 				Expect(nth).To(BeNumerically(">", 40), "there must be calls to fail")
 				return
 			}
