@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/ci/testbed"
+	"github.com/netsetgo/netsetgo/ci/thread"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/firewall"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,26 +100,15 @@ func dropRules(conn configurer.Conn) error {
 }
 
 // socketIn opens a socket of IPv4 in a namespace; nil is the thread's own.
-func socketIn(namespace *os.File, kind, protocol int) (int, error) {
+func socketIn(namespace *os.File, kind, protocol int) (fd int, err error) {
 	if namespace == nil {
 		return unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, protocol)
 	}
-	type made struct {
-		fd  int
-		err error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
-		if err := netns.Set(netns.NsHandle(namespace.Fd())); err != nil {
-			done <- made{0, err}
-			return
-		}
-		fd, err := socketIn(nil, kind, protocol)
-		done <- made{fd, err}
-	}()
-	socket := <-done
-	return socket.fd, socket.err
+	err = thread.In(namespace, func() error {
+		fd, err = socketIn(nil, kind, protocol)
+		return err
+	})
+	return fd, err
 }
 
 // arrived empties a socket, in which there has to be something.

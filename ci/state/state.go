@@ -10,12 +10,13 @@ import (
 	"maps"
 	"os"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netsetgo/netsetgo/ci/thread"
 )
 
 // State is a namespace's facts: what is told of, such as "link brg0 mtu", and what of it.
@@ -37,24 +38,14 @@ func (r *Reader) Read(namespace *os.File) (State, error) {
 	if r.rulesets == nil {
 		r.rulesets = map[uint64]ruleset{}
 	}
-	type result struct {
-		state State
-		err   error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // for good
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, fmt.Errorf("entering a namespace: %w", err)}
-			return
-		}
+	var state State
+	err := thread.In(namespace, func() (err error) {
 		known := r.rulesets[inode.Ino]
-		state, err := read(&known)
+		state, err = read(&known)
 		r.rulesets[inode.Ino] = known
-		done <- result{state, err}
-	}()
-	read := <-done
-	return read.state, read.err
+		return err
+	})
+	return state, err
 }
 
 // Settled says whether the kernel has done what it does a moment after links changed: to look

@@ -2,28 +2,21 @@ package testbed
 
 import (
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netsetgo/netsetgo/ci/thread"
 )
 
 // NewNamespace makes a network namespace that lives as long as the file, or as something
 // in it.
-func NewNamespace() (*os.File, error) {
-	type made struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
+func NewNamespace() (file *os.File, err error) {
+	err = thread.Apart(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- made{nil, err}
-			return
+			return err
 		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- made{file, err}
-	}()
-	namespace := <-done
-	return namespace.file, namespace.err
+		file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	return file, err
 }

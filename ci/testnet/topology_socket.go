@@ -5,32 +5,23 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	"github.com/netsetgo/netsetgo/ci/thread"
 )
 
 // In calls a function in the network namespace of the process: sockets that it opens
-// stay there. It is on a thread of its own, which ends with it.
+// stay there.
 func (p *Process) In(do func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: nobody else gets a thread that is elsewhere
-		done <- func() error {
-			namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))
-			if err != nil {
-				return err
-			}
-			defer namespace.Close() //nolint:errcheck // it was read only
-			if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("entering the namespace of %d: %w", p.Pid, err)
-			}
-			return do()
-		}()
-	}()
-	return <-done
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close() //nolint:errcheck // it was read only
+	return thread.In(namespace, do)
 }
 
 // Tap sees every packet that comes in where a process is.

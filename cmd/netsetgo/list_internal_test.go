@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"unicode"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/netsetgo/netsetgo"
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/ci/thread"
 )
 
 var _ = Describe("the table of attachments", Label("unit"), func() {
@@ -92,17 +92,16 @@ net:[4026532316]  veth1      10.20.0.200,fd00::2  -                  -          
 
 	DescribeTable("of a host without any", Label("root"), func(args []string, expected string) {
 		testnet.RequireRoot()
-		done := make(chan finished)
-		go func() {
-			defer GinkgoRecover()
-			defer close(done)
-			runtime.LockOSThread() // and never unlock: the thread ends in its namespace
-			Expect(unix.Unshare(unix.CLONE_NEWNET)).To(Succeed())
-			var stdout, stderr bytes.Buffer
-			code := run(args, strings.NewReader(""), &stdout, &stderr)
-			done <- finished{code, stdout.String(), stderr.String()}
-		}()
-		Expect(<-done).To(Equal(finished{0, expected, ""}))
+		var code int
+		var stdout, stderr bytes.Buffer
+		Expect(thread.Apart(func() error {
+			err := unix.Unshare(unix.CLONE_NEWNET)
+			if err == nil {
+				code = run(args, strings.NewReader(""), &stdout, &stderr)
+			}
+			return err
+		})).To(Succeed())
+		Expect(finished{code, stdout.String(), stderr.String()}).To(Equal(finished{0, expected, ""}))
 	},
 		Entry("is its titles", []string{"list"}, table(nil)),
 		Entry("is an empty list", []string{"list", "-output", "json"}, "[]\n"),
