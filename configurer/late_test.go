@@ -48,13 +48,19 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 		Expect(last).To(Equal(27), "the owner's name is the last change: after it nothing can be late")
 	})
 
-	It("to disconnect goes on to its end once the host link is gone, and else undoes all", func() {
-		undone, ended := 0, 0
-		for nth := 1; ; nth++ {
+	DescribeTable("to disconnect undoes all, and goes on to its end once there is no way back", func(start func(w *world), undoes, ends int) {
+		begin := func() *world {
 			w := newWorld(1)
 			w.container(1).up(loopback)
-			nothing := w.String()
-			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			start(w)
+			return w
+		}
+		timely := begin()
+		Expect(timely.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(timely.flows()).NotTo(BeEmpty())
+		undone, ended := 0, 0
+		for nth := 1; ; nth++ {
+			w := begin()
 			before := w.String()
 			config := netsetgo.NetworkConfig{Deadline: time.Now().Add(30 * time.Millisecond)}
 			late, seen := false, 0
@@ -73,12 +79,26 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 				Expect(w.String()).To(Equal(before))
 			case late:
 				ended++
-				Expect(w.String()).To(Equal(nothing))
+				Expect(w.String()).To(Equal(timely.String()))
+				Expect(w.flows()).To(Equal(timely.flows()))
 			default:
-				Expect(undone).To(BeNumerically(">", 4))
-				Expect(ended).To(BeNumerically(">", 10))
+				Expect(undone).To(BeNumerically(">=", undoes))
+				Expect(ended).To(BeNumerically(">=", ends))
 				return
 			}
 		}
-	})
+	},
+		Entry("of a container", func(w *world) {
+			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+		}, 5, 11),
+		Entry("of one that left a bridge", func(w *world) {
+			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			w.end(w.container(1))
+		}, 1, 1),
+		Entry("of one that left rules", func(w *world) {
+			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			w.host().remove(w.host().named("brg0"))
+			w.end(w.container(1))
+		}, 1, 1),
+	)
 })
