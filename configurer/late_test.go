@@ -48,21 +48,24 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 		Expect(last).To(Equal(27), "the owner's name is the last change: after it nothing can be late")
 	})
 
+	web := netsetgo.NetworkConfig{ID: "web"}
+
 	DescribeTable("to disconnect undoes all, and goes on to its end once there is no way back", func(start func(w *world), undoes, ends int) {
 		begin := func() *world {
-			w := newWorld(1)
+			w := newWorld(2)
 			w.container(1).up(loopback)
 			start(w)
 			return w
 		}
 		timely := begin()
-		Expect(timely.netset().Down(netsetgo.NetworkConfig{}, firstPid)).To(Succeed())
+		Expect(timely.netset().Down(web, firstPid)).To(Succeed())
 		Expect(timely.flows()).NotTo(BeEmpty())
 		undone, ended := 0, 0
 		for nth := 1; ; nth++ {
 			w := begin()
 			before := w.String()
-			config := netsetgo.NetworkConfig{Deadline: time.Now().Add(30 * time.Millisecond)}
+			config := web
+			config.Deadline = time.Now().Add(30 * time.Millisecond)
 			late, seen := false, 0
 			w.onCall = func(int, string) (bool, error) {
 				for seen++; seen == nth && !late; {
@@ -89,15 +92,20 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 		}
 	},
 		Entry("of a container", func(w *world) {
-			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			Expect(w.netset().Up(publishing(web, port(53, "udp")), firstPid)).To(Succeed())
 		}, 5, 11),
 		Entry("of one that left a bridge", func(w *world) {
-			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			Expect(w.netset().Up(publishing(web, port(53, "udp")), firstPid)).To(Succeed())
 			w.end(w.container(1))
 		}, 1, 1),
 		Entry("of one that left rules", func(w *world) {
-			Expect(w.netset().Up(publishing(netsetgo.NetworkConfig{}, port(53, "udp")), firstPid)).To(Succeed())
+			Expect(w.netset().Up(publishing(web, port(53, "udp")), firstPid)).To(Succeed())
 			w.host().remove(w.host().named("brg0"))
+			w.end(w.container(1))
+		}, 1, 1),
+		Entry("of one that left a port", func(w *world) {
+			Expect(w.netset().Up(netsetgo.NetworkConfig{}, firstPid+1)).To(Succeed())
+			Expect(w.netset().Up(publishing(web, port(53, "udp")), firstPid)).To(Succeed())
 			w.end(w.container(1))
 		}, 1, 1),
 	)
