@@ -102,7 +102,7 @@ func choose(o options, s *session, i int) []fault {
 	if s.mayEnd() {
 		ends = append(ends, fault{kind: endKind})
 	}
-	faults, delay := errorsOf(s.calls[i]), fault{kind: delayKind, delay: s.late()}
+	faults, delay := errorsOf(s.calls[i]), fault{kind: delayKind}
 	turn := 0
 	for _, c := range s.calls[:i] {
 		if c.name == s.calls[i].name {

@@ -210,6 +210,9 @@ func (s *session) all(o options, problems io.Writer) (r row, err error) {
 	r = row{Scenario: s.name, Facts: len(s.right.host) + len(s.right.container), Calls: len(s.calls)}
 	for i := max(o.from, 1) - 1; i < len(s.calls); i += o.every {
 		for _, f := range choose(o, s, i) {
+			if f.kind == delayKind {
+				f.delay = s.late() // which is another once the session has begun anew
+			}
 			c := s.calls[i]
 			aim := aimAt(s.calls, i, f)
 			broken, met, err := s.meet(aim)

@@ -255,11 +255,23 @@ func (s *session) late() time.Duration { return s.timeout() + 10*time.Millisecon
 
 var hashed = regexp.MustCompile(`( altname netsetgo:n:)[0-9a-f]{4}:`)
 
+var numbered = regexp.MustCompile(`^(nft table bridge netsetgo set (?:locked|macs): element )\d+`)
+
 func (s *session) read() (both, error) {
 	var b both
 	var err error
-	if b.host, err = s.host.Reader.Read(s.host.Namespace); err != nil || s.gone {
+	if b.host, err = s.host.Reader.Read(s.host.Namespace); err != nil {
 		return b, err
+	}
+	if s.gone {
+		// By its number alone an element tells of a host link that is gone; each has another.
+		for fact, value := range b.host {
+			if general := numbered.ReplaceAllString(fact, "${1}the host link's"); general != fact {
+				delete(b.host, fact)
+				b.host[general] = value
+			}
+		}
+		return b, nil
 	}
 	if b.container, err = s.host.Reader.Read(s.container.Namespace); err != nil {
 		return b, err
