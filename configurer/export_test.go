@@ -7,3 +7,5 @@ var (
 	ErrSwapped = errSwapped
 	ErrTimeout = errTimeout
 )
+
+const Grace = grace

@@ -236,6 +236,7 @@ const pause = 2 * time.Millisecond
 // grace is how long a namespace may look alive though its container is gone: the
 // kernel frees netlink sockets, netsetgo's own among them, some time after their
 // process ended (call_rcu in netlink_release, net/netlink/af_netlink.c), and until
-// then nothing tells it from one that lives. That takes 15 ms as a rule, and has been
-// seen to take 0.4 s on a busy host.
+// then nothing tells it from one that lives. That takes some 15 ms, and has been seen to
+// take 0.4 s on a busy host. It is how long a refusal takes, where one holds what another
+// wants, and a down of who is gone without an id, beside others.
 const grace = time.Second

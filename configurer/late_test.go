@@ -55,6 +55,7 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 			w := newWorld(2)
 			w.container(1).up(loopback)
 			start(w)
+			w.log = nil
 			return w
 		}
 		timely := begin()
@@ -68,7 +69,8 @@ var _ = Describe("a run that takes too long", Label("unit"), func() {
 			config.Deadline = time.Now().Add(30 * time.Millisecond)
 			late, seen := false, 0
 			w.onCall = func(int, string) (bool, error) {
-				for seen++; seen == nth && !late; {
+				seen++
+				for seen == nth && !late {
 					late = time.Now().After(config.Deadline)
 				}
 				return true, nil

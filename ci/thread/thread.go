@@ -1,5 +1,6 @@
-// Package thread calls functions in network namespaces, by threads that end there. It
-// never changes the namespace of the program that calls it.
+// Package thread calls functions in other network namespaces, each on a thread of its own. It
+// never changes the namespace of its caller. A program that it is part of has the main thread
+// for main alone.
 package thread
 
 import (
@@ -10,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The first thread is for main alone: Go never ends it (mexit, runtime/proc.go). If it called
-// a function, it would keep the namespace that it went to.
+// Go never ends the main thread (mexit, runtime/proc.go). If it called a function, it would
+// keep the namespace that it went to.
 func init() { runtime.LockOSThread() }
 
-// Apart calls a function by a thread of its own: where that goes, nobody follows.
+// Apart calls a function on a thread that ends with it: it may change the thread's namespaces.
 func Apart(do func() error) error {
 	done := make(chan error)
 	go func() {
@@ -28,7 +29,7 @@ func Apart(do func() error) error {
 func In(namespace *os.File, do func() error) error {
 	return Apart(func() error {
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("entering a network namespace: %w", err)
+			return fmt.Errorf("entering network namespace %s: %w", namespace.Name(), err)
 		}
 		return do()
 	})

@@ -2,6 +2,7 @@ package thread_test
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,13 +13,13 @@ import (
 )
 
 func TestThread(t *testing.T) {
-	callers = call() // before ginkgo waits for signals, which as a rule takes up the first thread
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "ci/thread")
 }
 
-// callers are the threads that called functions.
-var callers []int
+// callers are threads that called functions, before ginkgo waited for signals, which as a rule
+// takes up the main thread.
+var callers = call()
 
 // call has more functions called at once than there are idle threads.
 func call() []int {
@@ -41,8 +42,54 @@ func call() []int {
 	return callers
 }
 
-var _ = Describe("a function", Label("unit"), func() {
-	It("is never called by the first thread, which doesn't end", func() {
+var _ = Describe("a function", func() {
+	It("is never called by the main thread, which doesn't end", Label("unit"), func() {
 		Expect(callers).NotTo(Or(BeEmpty(), ContainElement(os.Getpid())))
 	})
+
+	It("is called in the namespace, where its caller doesn't come", Label("root"), func() {
+		if os.Geteuid() != 0 {
+			Skip("this spec makes a network namespace, which takes root")
+		}
+		const own = "/proc/thread-self/ns/net"
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		before := inode(own)
+		var namespace *os.File
+		Expect(thread.Apart(func() (err error) {
+			if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+				namespace, err = os.Open(own)
+			}
+			return err
+		})).To(Succeed())
+		defer namespace.Close() //nolint:errcheck // it was read only
+		var called uint64
+		Expect(thread.In(namespace, func() error {
+			called = inode(own)
+			return nil
+		})).To(Succeed())
+		Expect(called).NotTo(Or(BeZero(), Equal(before)))
+		Expect(inode(own)).To(Equal(before))
+	})
+
+	It("isn't called in what is no namespace, which is named", Label("unit"), func() {
+		file, err := os.Open("/dev/null")
+		Expect(err).NotTo(HaveOccurred())
+		defer file.Close() //nolint:errcheck // it was read only
+		called := false
+		Expect(thread.In(file, func() error {
+			called = true
+			return nil
+		})).To(MatchError(ContainSubstring("/dev/null")))
+		Expect(called).To(BeFalse())
+	})
 })
+
+// inode is that of a namespace, by which it is known; 0 where there is none.
+func inode(path string) uint64 {
+	var stat unix.Stat_t
+	if unix.Stat(path, &stat) != nil {
+		return 0
+	}
+	return stat.Ino
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // A namespace outlives its last process for the time that the kernel takes to free the
-// netlink sockets of its processes, some 10 ms (call_rcu in netlink_release,
+// netlink sockets of its processes, some 15 ms (call_rcu in netlink_release,
 // net/netlink/af_netlink.c). Nothing tells it from one that lives, but that it ends.
 var _ = Describe("a container that was killed while it had a netlink socket", Label("root"), func() {
 	var (

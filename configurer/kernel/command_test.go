@@ -9,16 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/netsetgo/netsetgo/ci/testnet"
+	"github.com/netsetgo/netsetgo/ci/thread"
 	"github.com/netsetgo/netsetgo/configurer"
 	"github.com/netsetgo/netsetgo/configurer/kernel"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"golang.org/x/sys/unix"
 )
 
 // place is a host of a spec's own with one container, prepared by a script that gives
@@ -89,25 +88,17 @@ func (p place) state() string {
 	return p.host.State() + "\n--- flows\n" + flows + "\n--- in the container\n" + p.container.State()
 }
 
-// do makes a change by a thread that is on the host, as netsetgo's is: sysctls and the
+// do makes a change on a thread that is on the host, as netsetgo's is: sysctls and the
 // socket of nftables are those of the thread that asks.
 func (p place) do(change configurer.Change) error {
 	GinkgoHelper()
-	namespace := openNetwork(p.host.Pid)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
-		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
+	return thread.In(openNetwork(p.host.Pid), func() error {
 		conn, err := kernel.System{}.Connect(nil)
 		if err == nil {
 			err = errors.Join(try(conn, change)[0], conn.Close())
 		}
-		done <- err
-	}()
-	return <-done
+		return err
+	})
 }
 
 // pasting is a change that is made and pasted. Of a change that takes something away

@@ -18,10 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The first thread of a process can't end before the process: it is kept from running
-// specs, or it would stay in a namespace that one of them put it into.
-func init() { runtime.LockOSThread() }
-
 func TestKernel(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "kernel")
