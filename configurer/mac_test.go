@@ -75,8 +75,8 @@ var _ = Describe("a MAC that was chosen", Label("unit"), func() {
 		w.expectNothingOpen()
 	},
 		Entry("though it looks alive for a moment", time.Duration(0), func(*space) {}),
-		Entry("without users, for as long as that takes", configurer.Grace+50*time.Millisecond, func(s *space) { s.dying = true }),
-		Entry("without a number, for as long as that takes", configurer.Grace+50*time.Millisecond, func(s *space) { s.dying, s.unnamed = true, true }),
+		Entry("without users, for as long as that takes", configurer.Grace*5/4, func(s *space) { s.dying = true }),
+		Entry("without a number, for as long as that takes", configurer.Grace*5/4, func(s *space) { s.dying, s.unnamed = true, true }),
 	)
 
 	It("is waited for no longer than -timeout, and all is undone", func() {
