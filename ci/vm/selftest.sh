@@ -24,7 +24,7 @@ expect 1 ' 3 in ' -c 'exit 3' &
 expect 1 'the guest died without a result' -c 'echo c >/proc/sysrq-trigger; sleep 60' &
 expect 1 'the guest hung, and was ended after 12s' -l 12s -c 'sleep 600' &
 expect 1 'no spec ran' -p ./ci/testnet -f 'what no spec is called' &
-expect 1 'cmd/netsetgo 0 passed, 1 failed' -b /bin/false -p ./cmd/netsetgo -f 'connects a container with every flag at its default' &
+expect 1 'specs: 0 passed, 1 failed' -b /bin/false -p ./cmd/netsetgo -f 'connects a container with every flag at its default' &
 expect 1 '8 scenarios, 0 faults, 0 left something' -o faults -b /bin/false &
 for guest in $(jobs -p); do
 	wait "$guest"
