@@ -9,17 +9,20 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/netsetgo/netsetgo/ci/testbed"
+	"github.com/netsetgo/netsetgo/ci/testnet"
 	"github.com/netsetgo/netsetgo/ci/thread"
 )
 
 func TestThread(t *testing.T) {
+	callers = call()
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "ci/thread")
 }
 
-// callers are threads that called functions, before ginkgo waited for signals, which as a rule
-// takes up the main thread.
-var callers = call()
+// callers are threads that called functions: behind init, during which Go keeps the main thread
+// for itself, and before ginkgo waits for signals, which as a rule takes that up.
+var callers []int
 
 // call has more functions called at once than there are idle threads.
 func call() []int {
@@ -48,20 +51,13 @@ var _ = Describe("a function", func() {
 	})
 
 	It("is called in the namespace, where its caller doesn't come", Label("root"), func() {
-		if os.Geteuid() != 0 {
-			Skip("this spec makes a network namespace, which takes root")
-		}
+		testnet.RequireRoot()
 		const own = "/proc/thread-self/ns/net"
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		before := inode(own)
-		var namespace *os.File
-		Expect(thread.Apart(func() (err error) {
-			if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
-				namespace, err = os.Open(own)
-			}
-			return err
-		})).To(Succeed())
+		namespace, err := testbed.NewNamespace()
+		Expect(err).NotTo(HaveOccurred())
 		defer namespace.Close() //nolint:errcheck // it was read only
 		var called uint64
 		Expect(thread.In(namespace, func() error {
